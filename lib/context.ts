@@ -1,0 +1,14 @@
+/** What the parts of one open host share. */
+import type { HostConfig } from './config.js'
+import type { Identity } from './native.js'
+import type { Mechanism } from './plan/mechanism.js'
+import type { Layout } from './state/layout.js'
+
+export interface Context {
+  readonly mechanism: Mechanism
+  readonly layout: Layout
+  readonly config: HostConfig
+  /** Path of the host's namespace, for those who open it themselves. */
+  readonly netnsPath: string
+  readonly identity: Identity
+}

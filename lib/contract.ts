@@ -1,0 +1,384 @@
+/** The public shapes of netmode. Everything a user types against is here; behaviour is elsewhere. */
+import type { ChildProcess, SpawnOptions } from 'node:child_process'
+import type { Socket as UdpSocket } from 'node:dgram'
+import type { Agent } from 'node:http'
+import type { Server, Socket } from 'node:net'
+
+import type { Address as KernelAddress, Link, Neighbor, Route } from './plan/kernel-objects.js'
+import type { AddressVerb, LinkAdd, LinkRef, LinkSet, NeighborVerb, RouteVerb } from './plan/op.js'
+
+/** Docker's four network modes, as asked for at creation; `bridge` stands for "attached to networks", of any driver. */
+export type Mode = 'bridge' | 'host' | 'container' | 'none'
+
+/** Protocols that a port can be published for. */
+export type Protocol = 'tcp' | 'udp' | 'sctp'
+
+/** A network namespace: an absolute path (`/run/netns/x`), the process that lives in it, or an open file descriptor. */
+export type NamespaceRef = string | { readonly pid: number } | { readonly fd: number }
+
+/** Free-form metadata, as `docker … --label key=value`. */
+export type Labels = Readonly<Record<string, string>>
+
+/** Last parameter of every call that can wait. An abort rejects with `signal.reason`, after what was done is rolled back. */
+export interface Op {
+  readonly signal?: AbortSignal
+}
+
+/** A port to publish, spelled out; the string form is Docker's `-p`. */
+export interface PortMapping {
+  /** 1–65535 */
+  containerPort: number
+  /** 1–65535; absent: a free one from the host's `ip_local_port_range`. */
+  hostPort?: number
+  /** Address of the host that takes the connections. Default: every IPv4 and IPv6 address. */
+  hostIp?: string
+  /** Default `tcp`. */
+  protocol?: Protocol
+  /** Source ranges (CIDR) that may connect; absent: everyone. */
+  allow?: readonly string[]
+}
+
+/** A port that is published. */
+export interface PublishedPort {
+  readonly hostIp: string
+  readonly hostPort: number
+  readonly containerPort: number
+  readonly protocol: Protocol
+}
+
+/** Docker's `-p` grammar, `[ip:][hostPort[-range]:]containerPort[-range][/tcp|udp|sctp]`, or a mapping. */
+export type PortInput = string | PortMapping
+
+/** The host side of a published port: `[ip:]hostPort[-range][:containerPort…][/protocol]`, never a container port alone. */
+export type PortRef = string | PublishedPort
+
+/** An address of an endpoint. */
+export interface Address {
+  readonly address: string
+  /** bits */
+  readonly prefix: number
+  readonly gateway?: string
+}
+
+/** One attachment of a sandbox to a network. */
+export interface Endpoint {
+  readonly network: string
+  /** Name inside the sandbox: `eth0`, … */
+  readonly ifname: string
+  /** Name of the host's end of the veth pair, where there is one. */
+  readonly hostIfname?: string
+  readonly mac: string
+  /** bytes */
+  readonly mtu: number
+  readonly ipv4?: Address
+  readonly ipv6?: Address
+}
+
+/** How a sandbox attaches to a network; all optional. */
+export interface EndpointOptions {
+  /** Fixed IPv4 address (`docker --ip`); default: the next free one. */
+  ip?: string
+  /** Fixed IPv6 address (`docker --ip6`). */
+  ip6?: string
+  /** Default `02:42:` + the IPv4 address. */
+  mac?: string
+  /** Name in the sandbox; default the lowest free `ethN`. */
+  ifname?: string
+  /** The endpoint with the highest one gives the default route. Default 0. */
+  gatewayPriority?: number
+  /** Further names for the name service of user-defined networks. */
+  aliases?: readonly string[]
+}
+
+/** What `sandboxes.create` takes. A key with the value `undefined` counts as absent; an unknown key is an error. */
+export interface SandboxOptions extends EndpointOptions {
+  /** `[A-Za-z0-9][A-Za-z0-9_.-]*`, at most 63 characters; also the namespace's name for `ip netns`. */
+  name: string
+  /** Default `bridge`. */
+  network?: 'bridge' | 'host' | 'none' | `container:${string}` | (string & {})
+  /** Several networks instead of `network` and of the endpoint options. */
+  networks?: readonly ({ network: string } & EndpointOptions)[]
+  /** Adopt this namespace; it is never deleted. Absent: one is made. */
+  netns?: NamespaceRef
+  publish?: readonly PortInput[]
+  /** `80`, `80/udp`, `8000-8010/tcp`: what `publishAll` publishes. */
+  expose?: readonly string[]
+  /** `docker -P`. Default false. */
+  publishAll?: boolean
+  /** Default: the name. */
+  hostname?: string
+  dns?: readonly string[]
+  dnsSearch?: readonly string[]
+  dnsOptions?: readonly string[]
+  /** `name:ip`, `name:host-gateway`. */
+  addHosts?: readonly string[]
+  labels?: Labels
+  /** Default false: outlives this process. true: removed on `host.close()`, and by the next `openHost()` if this process died. */
+  ephemeral?: boolean
+}
+
+/** A sandbox: a network namespace that holds one workload. */
+export interface Sandbox {
+  /** 64 hex digits */
+  readonly id: string
+  readonly name: string
+  readonly mode: Mode
+  /** Path of the namespace, `/run/netns/NAME` unless adopted. */
+  readonly netns: string
+  readonly labels: Labels
+  readonly ephemeral: boolean
+  /** As of this handle's last call; `refresh()` re-reads. */
+  readonly endpoints: readonly Endpoint[]
+  /** As of this handle's last call; `refresh()` re-reads. */
+  readonly ports: readonly PublishedPort[]
+  readonly namespace: Namespace
+  /** Re-reads the record. @throws NAMESPACE_GONE or NOT_FOUND when it was removed. */
+  refresh(op?: Op): Promise<this>
+  /** Publishes ports on the live sandbox; answers the ports chosen. @throws PORT_IN_USE with the holder. */
+  publish(ports: PortInput | readonly PortInput[], op?: Op): Promise<readonly PublishedPort[]>
+  /** Answers those that were published. */
+  unpublish(ports: PortRef | readonly PortRef[], op?: Op): Promise<readonly PublishedPort[]>
+  /** `docker network connect`. */
+  attach(network: string, options?: EndpointOptions, op?: Op): Promise<Endpoint>
+  /** `docker network disconnect`; false: was not attached. */
+  detach(network: string, op?: Op): Promise<boolean>
+  /** In Docker's JSON shape. */
+  inspect(op?: Op): Promise<SandboxInfo>
+  /** Removes links, addresses, rules and, if netmode made it, the namespace. false: was not there. Destroys every socket that listen/dial/udp handed out. */
+  remove(op?: Op): Promise<boolean>
+  /** As `child_process.spawn`, inside the sandbox. */
+  spawn(command: string, args?: readonly string[], options?: SpawnInOptions): ChildProcess
+  /** `server.listen`, inside the sandbox. */
+  listen<S extends Server>(server: S, options: { port: number; host?: string; backlog?: number; ipv6Only?: boolean }, op?: Op): Promise<S>
+  /** Connects from inside the sandbox; `host` is an IP literal, `timeout` in ms. */
+  dial(options: { port: number; host: string; localAddress?: string; timeout?: number }, op?: Op): Promise<Socket>
+  /** A bound UDP socket inside the sandbox. */
+  udp(options?: { port?: number; host?: string; type?: 'udp4' | 'udp6' }, op?: Op): Promise<UdpSocket>
+  /** An HTTP agent whose connections start inside the sandbox. */
+  agent(options?: { keepAlive?: boolean }): Agent
+}
+
+/** What `create()` answers: disposing it removes it. `get()` and `list()` give no disposable. */
+export interface CreatedSandbox extends Sandbox, AsyncDisposable {}
+
+/** Options of `spawn`, beyond Node's own. */
+export interface SpawnInOptions extends SpawnOptions {
+  /** The sandbox's own hosts, hostname and resolv.conf as /etc files. Default true. */
+  files?: boolean
+  /** `CAP_NET_RAW`, … */
+  dropCapabilities?: readonly string[]
+}
+
+type Verb<T extends { readonly op: string }> = Omit<T, 'op' | 'ns' | 'missingOk'>
+/** A link, as a name or `{ name, index }`. */
+export type LinkName = string | LinkRef
+
+/** A network namespace and the verbs of iproute2 on it. */
+export interface Namespace {
+  readonly path: string
+  readonly inode: bigint
+  readonly cookie: bigint
+  /** `ip link` */
+  readonly links: {
+    list(filter?: { name?: string; master?: string }, op?: Op): Promise<readonly Link[]>
+    add(
+      options: Omit<Verb<LinkAdd>, 'peer' | 'bornIn' | 'group'> & { peer?: { name: string; mac?: string; mtu?: number } },
+      op?: Op,
+    ): Promise<Link>
+    set(options: Omit<Verb<LinkSet>, 'link' | 'moveTo' | 'name'> & { link: LinkName; rename?: string }, op?: Op): Promise<Link>
+    /** `ip link set … netns …`, optionally under a new name. */
+    move(options: { link: LinkName; to: NamespaceRef; rename?: string }, op?: Op): Promise<void>
+    /** false: was not there. */
+    delete(options: { link: LinkName }, op?: Op): Promise<boolean>
+  }
+  /** `ip address` */
+  readonly addresses: {
+    list(filter?: { link?: LinkName }, op?: Op): Promise<readonly KernelAddress[]>
+    add(options: Omit<Verb<AddressVerb>, 'link'> & { link: LinkName }, op?: Op): Promise<void>
+    replace(options: Omit<Verb<AddressVerb>, 'link'> & { link: LinkName }, op?: Op): Promise<void>
+    delete(options: Omit<Verb<AddressVerb>, 'link'> & { link: LinkName }, op?: Op): Promise<boolean>
+  }
+  /** `ip route` */
+  readonly routes: {
+    list(filter?: { family?: 4 | 6; table?: number }, op?: Op): Promise<readonly Route[]>
+    add(options: Omit<Verb<RouteVerb>, 'link'> & { link?: LinkName }, op?: Op): Promise<void>
+    replace(options: Omit<Verb<RouteVerb>, 'link'> & { link?: LinkName }, op?: Op): Promise<void>
+    delete(options: Omit<Verb<RouteVerb>, 'link'> & { link?: LinkName }, op?: Op): Promise<boolean>
+  }
+  /** `ip neighbour` */
+  readonly neighbors: {
+    list(filter?: { link?: LinkName; proxy?: boolean }, op?: Op): Promise<readonly Neighbor[]>
+    add(options: Omit<Verb<NeighborVerb>, 'link'> & { link: LinkName }, op?: Op): Promise<void>
+    replace(options: Omit<Verb<NeighborVerb>, 'link'> & { link: LinkName }, op?: Op): Promise<void>
+    delete(options: Omit<Verb<NeighborVerb>, 'link'> & { link: LinkName }, op?: Op): Promise<boolean>
+  }
+  /** `sysctl`, keys as `net.ipv4.ip_forward` or with slashes. */
+  readonly sysctls: { get(key: string, op?: Op): Promise<string>; set(key: string, value: string, op?: Op): Promise<void> }
+}
+
+/** One subnet of a network. */
+export interface Subnet {
+  /** CIDR */
+  subnet: string
+  /** Default: the first usable address. */
+  gateway?: string
+  /** CIDR inside `subnet` that leases come from (`--ip-range`). */
+  range?: string
+  /** name → address, never leased (`--aux-address`). */
+  reserved?: Readonly<Record<string, string>>
+}
+
+/** What `networks.create` takes. An unknown key is an error. */
+export interface NetworkOptions {
+  /** `[A-Za-z0-9][A-Za-z0-9_.-]*`, at most 63 characters. */
+  name: string
+  /** Default `bridge`. */
+  driver?: 'bridge' | 'macvlan' | 'ipvlan' | 'ptp'
+  /** CIDRs or objects; default: the first pool that overlaps nothing here. */
+  subnets?: readonly (string | Subnet)[]
+  /** Gateway of the only IPv4 subnet; default its first usable address. */
+  gateway?: string
+  /** Name of the bridge device; default `br-` + 12 digits of the id. */
+  bridge?: string
+  /** macvlan, ipvlan: the device underneath. */
+  parent?: string
+  /** bytes; default: that of the default route's device. */
+  mtu?: number
+  /** May sandboxes of this network reach each other? Default true. */
+  icc?: boolean
+  /** No way out and nothing published. Default false. */
+  internal?: boolean
+  /** Hide the sandboxes behind the host's address on the way out. Default true. */
+  masquerade?: boolean
+  /** Add a ULA /64 when no IPv6 subnet is given. Default false. */
+  ipv6?: boolean
+  labels?: Labels
+}
+
+/** A network: something that a sandbox attaches to. */
+export interface Network {
+  /** 64 hex digits */
+  readonly id: string
+  readonly name: string
+  readonly driver: string
+  /** Name of the bridge. */
+  readonly device?: string
+  readonly subnets: readonly Required<Pick<Subnet, 'subnet' | 'gateway'>>[]
+  readonly labels: Labels
+  inspect(op?: Op): Promise<NetworkInfo>
+  /** false: was not there. @throws BUSY naming the endpoints that live. */
+  remove(op?: Op): Promise<boolean>
+}
+
+/** `docker network inspect`, one element of its array. */
+export interface NetworkInfo {
+  readonly Name: string
+  readonly Id: string
+  readonly Driver: string
+  readonly [dockerKey: string]: unknown
+}
+
+/** `docker inspect`, one element of its array. */
+export interface SandboxInfo {
+  readonly Name: string
+  readonly Id: string
+  readonly NetworkSettings: object
+  readonly [dockerKey: string]: unknown
+}
+
+/** Every key given must match. `label`: `key` or `key=value`, all of a list. */
+export interface Filter {
+  name?: string
+  label?: string | readonly string[]
+  network?: string
+  mode?: Mode
+}
+
+/** What networks and sandboxes have in common. */
+export interface Collection<T, Info> {
+  /** undefined: there is none. */
+  get(name: string, op?: Op): Promise<T | undefined>
+  /** Sorted by name. */
+  list(filter?: Filter, op?: Op): Promise<readonly T[]>
+  /** @throws NOT_FOUND */
+  inspect(name: string, op?: Op): Promise<Info>
+  /** false: was not there. */
+  remove(name: string, op?: Op): Promise<boolean>
+}
+
+/** The arguments of what `explain` can explain. */
+export interface Operations {
+  'sandboxes.create': [SandboxOptions]
+  'sandboxes.remove': [name: string]
+  'networks.create': [NetworkOptions]
+  'networks.remove': [name: string]
+  publish: [sandbox: string, ports: readonly PortInput[]]
+}
+
+/** What `events` yields; `time` in ms since the epoch. */
+export type HostEvent = { readonly time: number } & (
+  | { type: 'sandbox.created' | 'sandbox.removed' | 'sandbox.drifted' | 'sandbox.repaired'; sandbox: string }
+  | { type: 'endpoint.attached' | 'endpoint.detached'; sandbox: string; endpoint: Endpoint }
+  | { type: 'port.published' | 'port.unpublished'; sandbox: string; port: PublishedPort }
+  | { type: 'network.created' | 'network.removed'; network: string }
+  | { type: 'link' | 'address' | 'route' | 'neighbor' | 'ruleset'; action: 'new' | 'delete'; object: object }
+  /** Events were lost; state has been re-read. */
+  | { type: 'overrun' }
+)
+
+/** What recovery did. */
+export interface Recovery {
+  /** Sandboxes and networks whose creation or removal had not finished, taken back. */
+  readonly rolledBack: readonly string[]
+  /** What was put right: `ruleset`, names of sandboxes. */
+  readonly repaired: readonly string[]
+  /** Records that could not be read, set aside. */
+  readonly damaged: readonly string[]
+}
+
+/** One finding of `doctor`. */
+export interface Finding {
+  readonly id: string
+  readonly severity: 'error' | 'warning'
+  readonly message: string
+  readonly remedy: string
+}
+
+/** The front door: one network namespace that sandboxes hang on. Never keeps the process alive. */
+export interface Host extends AsyncDisposable {
+  readonly namespace: Namespace
+  readonly networks: Collection<Network, NetworkInfo> & {
+    /** @throws EXISTS, SUBNET_OVERLAP, EXHAUSTED (no pool is free: each skipped one is explained) */
+    create(options: NetworkOptions, op?: Op): Promise<Network>
+    /** As create, but an equal one that exists is fine. @throws MISMATCH naming the keys that differ */
+    ensure(options: NetworkOptions, op?: Op): Promise<Network>
+    /** Removes networks without endpoints; answers their names. */
+    prune(filter?: Filter, op?: Op): Promise<readonly string[]>
+  }
+  readonly sandboxes: Collection<Sandbox, SandboxInfo> & {
+    /** All or nothing. @throws EXISTS, NOT_FOUND (the network), ADDRESS_IN_USE, PORT_IN_USE, EXHAUSTED, CAPACITY */
+    create(options: SandboxOptions, op?: Op): Promise<CreatedSandbox>
+    /** Answers the names removed; goes on past failures, then throws an AggregateError of them. */
+    removeAll(names: readonly string[], op?: Op): Promise<readonly string[]>
+  }
+  /** Subscribed when it returns. */
+  events(options?: Op & { types?: readonly HostEvent['type'][] }): AsyncIterableIterator<HostEvent>
+  /** The `ip`, `nft` and `sysctl` commands that would do the same, one a line, runnable by `sh`. */
+  explain<K extends keyof Operations>(operation: K, ...args: Operations[K]): Promise<string>
+  doctor(op?: Op): Promise<readonly Finding[]>
+  recover(op?: Op): Promise<Recovery>
+  /** Waits for calls in flight and removes ephemeral sandboxes, nothing else. Idempotent. */
+  close(): Promise<void>
+}
+
+/** What `openHost` takes. */
+export interface OpenHostOptions extends Op {
+  /** Default `/run/netmode/<namespace>`, without root `$XDG_RUNTIME_DIR/netmode/<namespace>`. */
+  stateDir?: string
+  /** Default: the calling process's own. */
+  netns?: NamespaceRef
+  /** Docker's daemon.json network keys. */
+  config?: object
+  /** Put right what a dead process or others left behind. Default true. */
+  repair?: boolean
+}

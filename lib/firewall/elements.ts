@@ -1,0 +1,132 @@
+/** What networks and published ports put into the ruleset's sets and maps, and what they need beside it. Pure. */
+import { formatIp, lastOf, parseCidr, parseIp } from '../network/cidr.js'
+import type { Datum, NftElementVerb, Op, RouteVerb, Step, SysctlSet } from '../plan/op.js'
+import { place } from './table.js'
+
+export interface FirewallNetwork {
+  /** The bridge. */
+  readonly device: string
+  readonly subnets4: readonly string[]
+  readonly subnets6: readonly string[]
+  /** No way out, and nothing published. */
+  readonly internal: boolean
+  /** Sandboxes of the network reach each other. */
+  readonly icc: boolean
+  /** Outgoing connections get the host's address. */
+  readonly masquerade: boolean
+}
+
+/** A published port together with the sandbox's address that it leads to; both addresses are of one family. */
+export interface PublishedMapping {
+  readonly protocol: 'tcp' | 'udp' | 'sctp'
+  /** `0.0.0.0` or `::` for all addresses of the host. */
+  readonly hostIp: string
+  readonly hostPort: number
+  readonly address: string
+  readonly containerPort: number
+}
+
+type ElementAdd = NftElementVerb & { readonly op: 'nft.element.add' }
+type Element = Pick<NftElementVerb, 'set' | 'key' | 'end' | 'data' | 'comment'>
+
+/** Brings a network into the ruleset; each step's undo takes its part out again, and an absent part is fine. */
+export function networkElements(network: FirewallNetwork): Step[] {
+  const { device, subnets4, subnets6, internal, icc, masquerade } = network
+  const key = [{ ifname: device }]
+  const outgoing = masquerade && !internal
+  return [
+    { set: 'bridges', key },
+    ...(internal ? [{ set: 'internal', key }] : []),
+    ...(icc ? [{ set: 'same', key: [...key, ...key] }] : []),
+    ...subnets4.map(subnet => block('inside4', subnet)),
+    ...subnets6.map(subnet => block('inside6', subnet)),
+    ...(outgoing ? subnets4.map(subnet => block('masquerade4', subnet)) : []),
+    ...(outgoing ? subnets6.map(subnet => block('masquerade6', subnet)) : []),
+  ].map(element => ({ apply: add(element), undo: remove(add(element)) }))
+}
+
+/**
+ * Changes what a sandbox publishes from `before` to `after`, which list all of its ports. Elements carry the sandbox's name as
+ * their comment. Removed ones come first, so that a port can move to another address in one transaction.
+ */
+export function publishElements(sandbox: string, before: readonly PublishedMapping[], after: readonly PublishedMapping[]): Step[] {
+  const old = elementsOf(sandbox, before)
+  const wanted = elementsOf(sandbox, after)
+  const gone = [...old].filter(([id]) => !wanted.has(id)).map(([, element]) => element)
+  const fresh = [...wanted].filter(([id]) => !old.has(id)).map(([, element]) => element)
+  return [
+    ...gone.map((element): Step => ({ apply: remove(element), undo: element })),
+    ...fresh.map((element): Step => ({ apply: element, undo: remove(element) })),
+  ]
+}
+
+/** By what they say: two host ports that lead to one port of the sandbox share one element of `exposed`. */
+function elementsOf(sandbox: string, mappings: readonly PublishedMapping[]): Map<string, ElementAdd> {
+  const elements = mappings.flatMap(mapping => [published(mapping), ...(isLoopback(mapping.hostIp) ? [] : [exposed(mapping)])])
+  return new Map(elements.map(element => [JSON.stringify(element), add({ ...element, comment: sandbox })]))
+}
+
+function published({ protocol, hostIp, hostPort, address, containerPort }: PublishedMapping): Element {
+  const port = { port: hostPort }
+  const data = [ip(address), { port: containerPort }]
+  const map = `publish${versionOf(address)}`
+  return parseIp(hostIp).value === 0n
+    ? { set: `${map}_any`, key: [{ protocol }, port], data }
+    : { set: map, key: [{ protocol }, ip(hostIp), port], data }
+}
+
+function exposed({ protocol, address, containerPort }: PublishedMapping): Element {
+  return { set: `exposed${versionOf(address)}`, key: [{ protocol }, ip(address), { port: containerPort }] }
+}
+
+/** What a port published there is reachable from: the host's own loopback and nothing else. */
+function isLoopback(hostIp: string): boolean {
+  const { family, value } = parseIp(hostIp)
+  return family === 4 ? value >> 24n === 127n : value === 1n
+}
+
+/**
+ * Settings that a network needs, to be written when its bridge exists. `ip_forward` and IPv6's `forwarding` are the host's: with
+ * the latter on, the kernel takes no more router advertisements on links whose `accept_ra` is 1 (2 would keep them).
+ */
+export function networkSysctls(network: FirewallNetwork): SysctlSet[] {
+  const { device, subnets4, subnets6, internal } = network
+  const set = (key: string, value: string): SysctlSet => ({ op: 'sysctl.set', key, value })
+  return [
+    // A sandbox must not be able to give routes to the host.
+    { ...set(`net/ipv6/conf/${device}/accept_ra`, '0'), missingOk: true },
+    ...(internal || subnets4.length === 0 ? [] : [set('net/ipv4/ip_forward', '1'), set(`net/ipv4/conf/${device}/route_localnet`, '1')]),
+    ...(internal || subnets6.length === 0 ? [] : [set('net/ipv6/conf/all/forwarding', '1')]),
+  ]
+}
+
+/**
+ * Routes that a network needs on the host, to be added when its bridge is up; they go with it. IPv6 has no route_localnet: answers
+ * to a connection from `::1` are delivered only if `::1` is local on the bridge too. The metric keeps the loopback device's own
+ * route first, and what comes over the wire to or from `::1` is dropped by the kernel as before.
+ */
+export function networkRoutes({ device, subnets6, internal }: FirewallNetwork): RouteVerb[] {
+  if (internal || subnets6.length === 0) return []
+  return [{ op: 'route.add', to: '::1/128', family: 6, link: { name: device }, type: 'local', table: 255, metric: 1024 }]
+}
+
+function add(element: Element): ElementAdd {
+  return { op: 'nft.element.add', ...place, ...element }
+}
+
+function remove({ family, table, set, key, end }: ElementAdd): Op {
+  return { op: 'nft.element.delete', family, table, set, key, ...(end && { end }), missingOk: true }
+}
+
+function block(set: string, subnet: string): Element {
+  const cidr = parseCidr(subnet, 'subnet')
+  return { set, key: [ip(formatIp(cidr))], end: [ip(formatIp(lastOf(cidr)))] }
+}
+
+function ip(address: string): Datum {
+  return versionOf(address) === 4 ? { ip4: address } : { ip6: address }
+}
+
+function versionOf(address: string): 4 | 6 {
+  return address.includes(':') ? 6 : 4
+}

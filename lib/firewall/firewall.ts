@@ -1,0 +1,53 @@
+/** The firewall of one host: whether the table is there, and the steps that make it and fill it. */
+import { errnoName } from '../errors.js'
+import { PlanFailure } from '../plan/mechanism.js'
+import type { Step } from '../plan/op.js'
+import { type TableOptions, tableSteps } from './ruleset.js'
+
+export class Firewall {
+  readonly #table: TableOptions
+  #there: boolean
+
+  constructor(table: TableOptions, there: boolean) {
+    this.#table = table
+    this.#there = there
+  }
+
+  /** What makes the table; nothing if it is known to be there. The plan has to hold the state folder's lock alone. */
+  steps(): Step[] {
+    return this.#there ? [] : this.tableSteps()
+  }
+
+  /** What makes the table, whatever is known of it. */
+  tableSteps(): Step[] {
+    return tableSteps(this.#table)
+  }
+
+  /** What takes the table away with all that is in it. */
+  removeSteps(): Step[] {
+    return tableSteps(this.#table).flatMap(({ undo }) => (undo ? [{ apply: undo }] : []))
+  }
+
+  /** A plan with `removeSteps()` has gone through. */
+  gone(): void {
+    this.#there = false
+  }
+
+  /** A plan with `steps()` has gone through. */
+  made(): void {
+    this.#there = true
+  }
+
+  /**
+   * Did a plan fail only because the table was made or deleted by somebody else since it was last looked at? What is known
+   * is put right; the plan may be drawn up anew.
+   */
+  stale(error: unknown): boolean {
+    if (!(error instanceof PlanFailure) || !error.op.op.startsWith('nft.')) return false
+    const made = error.op.op === 'nft.table.add' && errnoName(error.errno) === 'EEXIST'
+    const gone = error.op.op.startsWith('nft.element.') && errnoName(error.errno) === 'ENOENT'
+    if (made) this.#there = true
+    if (gone) this.#there = false
+    return made || gone
+  }
+}

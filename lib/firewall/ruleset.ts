@@ -1,0 +1,161 @@
+/**
+ * The ruleset: one table with a constant number of rules. Networks and published ports only add elements to its sets and maps.
+ * Why it is made so: docs/firewall.md.
+ */
+import type { DataType, NftChainAdd, NftSetAdd, Step } from '../plan/op.js'
+import {
+  accept,
+  ctState,
+  ctStatus,
+  destinationPort,
+  dnatByMap,
+  drop,
+  iifname,
+  inSet,
+  ip6Destination,
+  ip6Source,
+  ipDestination,
+  ipSource,
+  isNotAddressType,
+  isNotDevice,
+  isVersion,
+  jump,
+  l4proto,
+  leave,
+  masquerade,
+  notInSet,
+  oifname,
+  type Rule,
+  rule,
+  startsWith,
+} from './rule.js'
+import { place } from './table.js'
+
+export { type FirewallNetwork, networkElements, networkRoutes, networkSysctls, type PublishedMapping, publishElements } from './elements.js'
+export { tableName } from './table.js'
+
+export interface TableOptions {
+  /** Kept as the table's comment: whose table it is. */
+  readonly stateFolder: string
+  /**
+   * Whether a published port is reachable through `::1`. Default true. Say false where bridged IPv6 frames pass ip6tables
+   * (`net/bridge/bridge-nf-call-ip6tables` is 1): the way back fails there, and a refused connection is better than a hanging one.
+   */
+  readonly loopback6?: boolean
+}
+
+/**
+ * Makes the table with its sets, maps, chains and rules. All or nothing if run in one transaction: EEXIST on the first op when
+ * the table is there, and the first op's undo takes all away.
+ */
+export function tableSteps({ stateFolder, loopback6 = true }: TableOptions): Step[] {
+  const table: Step = {
+    apply: { op: 'nft.table.add', ...place, comment: stateFolder, exclusive: true },
+    undo: { op: 'nft.table.delete', ...place, missingOk: true },
+  }
+  const chains = chainsOf(loopback6)
+  return [
+    table,
+    ...sets.map((set): Step => ({ apply: { op: 'nft.set.add', ...place, ...set } })),
+    ...chains.map(({ chain, base }): Step => ({ apply: { op: 'nft.chain.add', ...place, chain, ...(base && { base }) } })),
+    ...chains.flatMap(({ chain, rules }) => rules.map((one): Step => ({ apply: { op: 'nft.rule.add', ...place, chain, ...one } }))),
+  ]
+}
+
+type SetShape = Pick<NftSetAdd, 'set' | 'key' | 'data' | 'interval'>
+
+const socket4: readonly DataType[] = ['ipv4_addr', 'inet_service']
+const socket6: readonly DataType[] = ['ipv6_addr', 'inet_service']
+
+/** Hash sets for what comes with every port, intervals only for what comes with a network: those cost more the more there are. */
+const sets: readonly SetShape[] = [
+  // Published on one address of the host, and on all of them.
+  { set: 'publish4', key: ['inet_proto', ...socket4], data: socket4 },
+  { set: 'publish4_any', key: ['inet_proto', 'inet_service'], data: socket4 },
+  { set: 'publish6', key: ['inet_proto', ...socket6], data: socket6 },
+  { set: 'publish6_any', key: ['inet_proto', 'inet_service'], data: socket6 },
+  // Sandbox sides of what is published beyond the host's own loopback.
+  { set: 'exposed4', key: ['inet_proto', ...socket4] },
+  { set: 'exposed6', key: ['inet_proto', ...socket6] },
+  { set: 'bridges', key: ['ifname'] },
+  { set: 'internal', key: ['ifname'] },
+  // Bridge . bridge where sandboxes of one network may talk to each other.
+  { set: 'same', key: ['ifname', 'ifname'] },
+  // Subnets of sandboxes, and those among them that go out with the host's address.
+  { set: 'inside4', key: ['ipv4_addr'], interval: true },
+  { set: 'inside6', key: ['ipv6_addr'], interval: true },
+  { set: 'masquerade4', key: ['ipv4_addr'], interval: true },
+  { set: 'masquerade6', key: ['ipv6_addr'], interval: true },
+]
+
+interface ChainShape {
+  readonly chain: string
+  readonly base?: NonNullable<NftChainAdd['base']>
+  readonly rules: readonly Rule[]
+}
+
+/**
+ * Behind the standard priorities (raw -300, dstnat -100, filter 0, srcnat 100) by 5: rules that an administrator, Docker or
+ * iptables put at the standard place are always asked first, firewalld's (standard + 10) after ours, and never is anyone's order
+ * left to chance by being equal.
+ */
+const behind = 5
+const priorities = { raw: -300 + behind, dstnat: -100 + behind, filter: 0 + behind, srcnat: 100 + behind } as const
+
+const loopback4 = [127] as const
+const loopback6Bytes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] as const
+
+function chainsOf(loopback6: boolean): readonly ChainShape[] {
+  return [
+    { chain: 'guard', base: { type: 'filter', hook: 'prerouting', priority: priorities.raw }, rules: guard },
+    { chain: 'publish', rules: publish },
+    { chain: 'prerouting', base: { type: 'nat', hook: 'prerouting', priority: priorities.dstnat }, rules: [rule(jump('publish'))] },
+    {
+      chain: 'output',
+      base: { type: 'nat', hook: 'output', priority: priorities.dstnat },
+      rules: [...(loopback6 ? [] : [rule(startsWith(ip6Destination, '::1', loopback6Bytes), leave)]), rule(jump('publish'))],
+    },
+    { chain: 'postrouting', base: { type: 'nat', hook: 'postrouting', priority: priorities.srcnat }, rules: postrouting },
+    { chain: 'forward', base: { type: 'filter', hook: 'forward', priority: priorities.filter }, rules: forward },
+  ]
+}
+
+/** `route_localnet` on the bridges lets 127.0.0.0/8 in and out of them; nobody but the host itself may use that. */
+const guard = [
+  rule(isNotDevice(iifname, 'lo'), startsWith(ipDestination, '127.0.0.0/8', loopback4), drop),
+  rule(inSet(iifname, 'bridges'), startsWith(ipSource, '127.0.0.0/8', loopback4), drop),
+]
+
+/** Only for the host's own addresses: a published port 53 must not catch what is forwarded to name servers elsewhere. */
+const publish = [
+  rule(isNotAddressType('daddr', 'local'), leave),
+  rule(dnatByMap('ip', [l4proto, ipDestination, destinationPort], 'publish4')),
+  rule(isVersion('ip'), dnatByMap('ip', [l4proto, destinationPort], 'publish4_any')),
+  rule(dnatByMap('ip6', [l4proto, ip6Destination, destinationPort], 'publish6')),
+  rule(isVersion('ip6'), dnatByMap('ip6', [l4proto, destinationPort], 'publish6_any')),
+]
+
+/**
+ * Connections from the host's loopback, and from any sandbox to a published port, get the bridge's address, so that answers come
+ * back through the host. Subnets tell where they come from, since the incoming interface is lost for frames that br_netfilter
+ * took a short cut with.
+ */
+const postrouting = [
+  rule(inSet(oifname, 'bridges'), startsWith(ipSource, '127.0.0.0/8', loopback4), masquerade),
+  rule(inSet(oifname, 'bridges'), startsWith(ip6Source, '::1', loopback6Bytes), masquerade),
+  rule(inSet(oifname, 'bridges'), ctStatus('dnat'), inSet(ipSource, 'inside4'), masquerade),
+  rule(inSet(oifname, 'bridges'), ctStatus('dnat'), inSet(ip6Source, 'inside6'), masquerade),
+  rule(notInSet(oifname, 'bridges'), inSet(ipSource, 'masquerade4'), masquerade),
+  rule(notInSet(oifname, 'bridges'), inSet(ip6Source, 'masquerade6'), masquerade),
+]
+
+/** Into a bridge goes what was asked for from inside, what comes from the same network, and what is published. */
+const forward = [
+  rule(ctState('established', 'related'), accept),
+  rule(inSet([iifname, oifname], 'same'), accept),
+  rule(inSet(iifname, 'internal'), drop),
+  rule(inSet(oifname, 'internal'), drop),
+  rule(ctStatus('dnat'), inSet([l4proto, ipDestination, destinationPort], 'exposed4'), accept),
+  rule(ctStatus('dnat'), inSet([l4proto, ip6Destination, destinationPort], 'exposed6'), accept),
+  rule(inSet(oifname, 'bridges'), drop),
+]

@@ -1,0 +1,155 @@
+/** `openHost`: the front door. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import type { Context } from './context.js'
+import type { Finding, Host, Op, OpenHostOptions, Operations, Namespace as PublicNamespace, Recovery } from './contract.js'
+import { errnoName, fail } from './errors.js'
+import { Firewall } from './firewall/firewall.js'
+import { tableName } from './firewall/ruleset.js'
+import { Namespace } from './namespace/namespace.js'
+import type { Identity, NftListing } from './native.js'
+import { Networks, notFound } from './network/networks.js'
+import { explain } from './plan/explain.js'
+import { KernelMechanism, type Mechanism, PlanFailure } from './plan/mechanism.js'
+import { translate } from './plan/translate.js'
+import { Recoverer } from './recovery/recovery.js'
+import { HostResolver } from './sandbox/files.js'
+import { publishInputs } from './sandbox/port-grammar.js'
+import { Sandboxes } from './sandbox/sandboxes.js'
+import { Layout } from './state/layout.js'
+import { type ProcessIdentity, thisProcess } from './state/process.js'
+import { Store } from './state/store.js'
+import { openOptions } from './validate/call-options.js'
+
+/**
+ * Opens a host: the calling process's network namespace, or another one. Nothing is changed in the kernel until a network or a
+ * sandbox is made, but for what a dead process left behind (`repair`).
+ *
+ * @throws IN_USE when this namespace is worked from another state folder, PERMISSION without CAP_NET_ADMIN,
+ *   NOT_A_NAMESPACE, NATIVE_LOAD
+ */
+export async function openHost(options: OpenHostOptions = {}): Promise<Host> {
+  return openHostWith(options, mechanism => mechanism)
+}
+
+/** As `openHost`, with something between policy and kernel: how tests make single ops fail. */
+export async function openHostWith(options: OpenHostOptions, between: (mechanism: Mechanism) => Mechanism): Promise<Host> {
+  const { stateDir, netns, config, repair, signal } = openOptions(options)
+  const mechanism = between(new KernelMechanism(netns))
+  try {
+    const [identity, listing] = (await mechanism.run(
+      [{ apply: { op: 'netns.identify' } }, { apply: { op: 'nft.list', family: 'inet' } }],
+      signal,
+    )) as [Identity, NftListing]
+    const layout = new Layout(stateDir ?? join(runtimeFolder(), String(identity.cookie ?? identity.inode)))
+    const table = listing.tables?.find(({ name }) => name === tableName)
+    if (table && table.comment !== layout.root)
+      throw fail('IN_USE', `This namespace is worked from the state folder ${table.comment ?? '(unknown)'}, not ${layout.root}`, {
+        field: 'stateDir',
+        subject: layout.root,
+        ...(table.comment && { holder: table.comment }),
+      })
+    for (const folder of layout.folders) await mkdir(folder, { recursive: true })
+    const netnsPath =
+      typeof netns === 'string'
+        ? netns
+        : netns === undefined
+          ? `/proc/${process.pid}/ns/net`
+          : 'pid' in netns
+            ? `/proc/${netns.pid}/ns/net`
+            : `/proc/${process.pid}/fd/${netns.fd}`
+    const firewall = new Firewall({ stateFolder: layout.root, loopback6: !(await bridgedIp6Filtered(mechanism)) }, table !== undefined)
+    const host = new OpenHost({ mechanism, layout, config, netnsPath, identity }, firewall, await thisProcess())
+    if (repair) await host.recover({ ...(signal && { signal }) })
+    return host as unknown as Host
+  } catch (error) {
+    await mechanism.close()
+    throw translate(error, signal)
+  }
+}
+
+/** Where state folders are kept: on tmpfs, so that they end with the kernel state that they describe. */
+function runtimeFolder(): string {
+  if (process.geteuid?.() === 0) return '/run/netmode'
+  const folder = process.env['XDG_RUNTIME_DIR']
+  if (folder === undefined)
+    throw fail('STATE', 'Without root, XDG_RUNTIME_DIR or stateDir has to say where the state folder is', { field: 'stateDir' })
+  return join(folder, 'netmode')
+}
+
+/** Do bridged IPv6 frames pass ip6tables here (br_netfilter)? */
+async function bridgedIp6Filtered(mechanism: Mechanism): Promise<boolean> {
+  try {
+    const [value] = await mechanism.run([{ apply: { op: 'sysctl.get', key: 'net/bridge/bridge-nf-call-ip6tables' } }])
+    return value === '1'
+  } catch (error) {
+    if (error instanceof PlanFailure && errnoName(error.errno) === 'ENOENT') return false // br_netfilter is not loaded
+    throw error
+  }
+}
+
+class OpenHost {
+  readonly namespace: PublicNamespace
+  readonly networks: Networks
+  readonly sandboxes: Sandboxes
+  readonly #context: Context
+  readonly #recoverer: Recoverer
+  #closing: Promise<void> | undefined
+
+  constructor(context: Context, firewall: Firewall, process: ProcessIdentity) {
+    const store = new Store(context.layout)
+    this.#context = context
+    this.namespace = new Namespace(context.mechanism, context.netnsPath, context.identity)
+    this.networks = new Networks(context, store, firewall)
+    const ground = { layout: context.layout, firewall, resolver: new HostResolver() }
+    this.sandboxes = new Sandboxes(context, store, this.networks, ground, process)
+    this.#recoverer = new Recoverer(context, store, this.networks, ground)
+  }
+
+  async explain<K extends keyof Operations>(operation: K, ...args: Operations[K]): Promise<string> {
+    switch (operation) {
+      case 'sandboxes.create':
+        return explain(await this.sandboxes.createPlan(...(args as Operations['sandboxes.create'])))
+      case 'sandboxes.remove':
+        return explain(await this.sandboxes.removePlan(...(args as Operations['sandboxes.remove'])))
+      case 'networks.create':
+        return explain(await this.networks.createPlan(...(args as Operations['networks.create'])))
+      case 'networks.remove': {
+        const [name] = args as Operations['networks.remove']
+        const known = await this.networks.resolve(name)
+        if (known?.record.phase !== 'ready') throw notFound(name)
+        return explain(await this.networks.removePlan(known.record))
+      }
+      default: {
+        const [sandbox, ports] = args as Operations['publish']
+        return explain(await this.sandboxes.publishPlan(sandbox, publishInputs(ports, 'ports')))
+      }
+    }
+  }
+
+  recover(op: Op = {}): Promise<Recovery> {
+    return this.#recoverer.recover(op.signal)
+  }
+
+  async doctor(_op: Op = {}): Promise<readonly Finding[]> {
+    return []
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.sandboxes.removeEphemeral()
+    } finally {
+      await this.#context.mechanism.close()
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}

@@ -1,0 +1,138 @@
+/** A network namespace and the verbs of iproute2 on it: `host.namespace`, `sandbox.namespace`. */
+import type { Op as CallOptions, LinkName, NamespaceRef, Namespace as PublicNamespace } from '../contract.js'
+import { errnoName } from '../errors.js'
+import type { Identity, Output } from '../native.js'
+import type { Address, Link, Neighbor, Route } from '../plan/kernel-objects.js'
+import { type Mechanism, PlanFailure } from '../plan/mechanism.js'
+import type { LinkRef, Op, Slot } from '../plan/op.js'
+import { translate } from '../plan/translate.js'
+import { namespaceRef } from '../validate/guards.js'
+import * as valid from '../validate/namespace-verbs.js'
+
+const slot: Slot = 'namespace'
+
+/** Each call opens the namespace anew: no handle keeps it alive. */
+export class Namespace implements PublicNamespace {
+  readonly path: string
+  readonly inode: bigint
+  readonly cookie: bigint
+  readonly #mechanism: Mechanism
+  /** undefined: the host's own, which every plan has at hand. */
+  readonly #ref: NamespaceRef | undefined
+
+  constructor(mechanism: Mechanism, path: string, identity: Identity, ref?: NamespaceRef) {
+    this.#mechanism = mechanism
+    this.#ref = ref
+    this.path = path
+    this.inode = identity.inode
+    this.cookie = identity.cookie ?? 0n
+  }
+
+  readonly links: PublicNamespace['links'] = {
+    list: async (filter, op) => {
+      const { name, master } = valid.linkFilter(filter)
+      return this.#list<Link>(
+        { op: 'link.list', ...this.#ns, ...(name !== undefined && { name }), ...(master !== undefined && { master: { name: master } }) },
+        op,
+      )
+    },
+    add: async (options, op) => {
+      const verb = valid.linkAdd(options)
+      const { peer } = verb
+      await this.#run([{ op: 'link.add', ...this.#ns, ...verb, ...(peer && { peer: { ...peer, ...this.#ns } }) }], op)
+      return this.#link(verb.name, op)
+    },
+    set: async (options, op) => {
+      const { rename, ...verb } = valid.linkSet(options)
+      await this.#run([{ op: 'link.set', ...this.#ns, ...verb, ...(rename !== undefined && { name: rename }) }], op)
+      return this.#link(rename ?? verb.link.name, op)
+    },
+    move: async (options, op) => {
+      const { link, to, rename } = valid.linkMove(options)
+      await this.#run(
+        [open('target', to), { op: 'link.set', ...this.#ns, link, moveTo: 'target', ...(rename !== undefined && { name: rename }) }],
+        op,
+      )
+    },
+    delete: async (options, op) => this.#delete({ op: 'link.delete', ...this.#ns, links: [valid.linkDelete(options).link] }, op),
+  }
+
+  readonly addresses: PublicNamespace['addresses'] = {
+    list: async (filter, op) => this.#list<Address>({ op: 'address.list', ...this.#ns, ...valid.byLink(filter) }, op),
+    add: async (options, op) => this.#do({ op: 'address.add', ...this.#ns, ...valid.address(options) }, op),
+    replace: async (options, op) => this.#do({ op: 'address.replace', ...this.#ns, ...valid.address(options) }, op),
+    delete: async (options, op) => this.#delete({ op: 'address.delete', ...this.#ns, ...valid.address(options) }, op),
+  }
+
+  readonly routes: PublicNamespace['routes'] = {
+    list: async (filter, op) => this.#list<Route>({ op: 'route.list', ...this.#ns, ...valid.routeFilter(filter) }, op),
+    add: async (options, op) => this.#do({ op: 'route.add', ...this.#ns, ...valid.route(options) }, op),
+    replace: async (options, op) => this.#do({ op: 'route.replace', ...this.#ns, ...valid.route(options) }, op),
+    delete: async (options, op) => this.#delete({ op: 'route.delete', ...this.#ns, ...valid.route(options) }, op),
+  }
+
+  readonly neighbors: PublicNamespace['neighbors'] = {
+    list: async (filter, op) => this.#list<Neighbor>({ op: 'neighbor.list', ...this.#ns, ...valid.neighborFilter(filter) }, op),
+    add: async (options, op) => this.#do({ op: 'neighbor.add', ...this.#ns, ...valid.neighbor(options) }, op),
+    replace: async (options, op) => this.#do({ op: 'neighbor.replace', ...this.#ns, ...valid.neighbor(options) }, op),
+    delete: async (options, op) => this.#delete({ op: 'neighbor.delete', ...this.#ns, ...valid.neighbor(options) }, op),
+  }
+
+  readonly sysctls: PublicNamespace['sysctls'] = {
+    get: async (key, op) => (await this.#run([{ op: 'sysctl.get', ...this.#ns, key: valid.sysctlKey(key) }], op)) as string,
+    set: async (key, value, op) =>
+      this.#do({ op: 'sysctl.set', ...this.#ns, key: valid.sysctlKey(key), value: valid.sysctlValue(value) }, op),
+  }
+
+  get #ns(): { ns?: Slot } {
+    return this.#ref === undefined ? {} : { ns: slot }
+  }
+
+  /** Runs the ops with the namespace open; answers the last one's output. */
+  async #run(ops: readonly Op[], { signal }: CallOptions = {}): Promise<Output> {
+    const steps = [...(this.#ref === undefined ? [] : [open(slot, this.#ref)]), ...ops].map(apply => ({ apply }))
+    try {
+      return (await this.#mechanism.run(steps, signal)).at(-1)
+    } catch (error) {
+      throw translate(error, signal)
+    }
+  }
+
+  async #do(op: Op, call?: CallOptions): Promise<void> {
+    await this.#run([op], call)
+  }
+
+  async #list<T>(op: Op, call?: CallOptions): Promise<readonly T[]> {
+    return (await this.#run([op], call)) as unknown as readonly T[]
+  }
+
+  /** false: was not there. */
+  async #delete(op: Op, call: CallOptions = {}): Promise<boolean> {
+    const steps = [...(this.#ref === undefined ? [] : [open(slot, this.#ref)]), op].map(apply => ({ apply }))
+    try {
+      await this.#mechanism.run(steps, call.signal)
+      return true
+    } catch (error) {
+      if (error instanceof PlanFailure && error.op === op && missing.has(errnoName(error.errno))) return false
+      throw translate(error, call.signal)
+    }
+  }
+
+  async #link(name: string, op?: CallOptions): Promise<Link> {
+    const [link] = await this.#list<Link>({ op: 'link.list', ...this.#ns, name }, op)
+    return link as Link
+  }
+}
+
+const missing: ReadonlySet<string> = new Set(['ENODEV', 'ENOENT', 'ESRCH', 'EADDRNOTAVAIL'])
+
+/** The op that opens a namespace as a slot. */
+export function open(as: Slot, ref: NamespaceRef): Op {
+  const checked = namespaceRef(ref, 'netns')
+  return { op: 'netns.open', slot: as, ...(typeof checked === 'string' ? { path: checked } : checked) }
+}
+
+/** A link by name, or as it is. */
+export function linkRef(link: LinkName): LinkRef {
+  return typeof link === 'string' ? { name: link } : link
+}

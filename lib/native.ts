@@ -1,0 +1,104 @@
+/** The one loader of the addon, and its typed contract. Nothing else in lib/ knows that there is one. */
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import bindings from 'bindings'
+
+import { fail } from './errors.js'
+import type { Address, Link, Neighbor, Route, Rule } from './plan/kernel-objects.js'
+import type { Datum, Plan } from './plan/op.js'
+
+/** An op that failed; `errno` is positive here. */
+export interface Trouble {
+  readonly step: number
+  readonly errno: number
+  readonly syscall: string
+  readonly detail?: string
+  readonly holder?: string
+  readonly offset?: number
+}
+
+/** Who a namespace is. */
+export interface Identity {
+  readonly dev: bigint
+  readonly inode: bigint
+  /** From kernel 5.14; never reused until the next boot. */
+  readonly cookie?: bigint
+}
+
+/** What `nft.list` answers. */
+export interface NftListing {
+  readonly tables?: readonly { readonly name: string; readonly handle: bigint; readonly flags: number; readonly comment?: string }[]
+  readonly elements?: readonly {
+    readonly key: readonly Datum[]
+    readonly end?: readonly Datum[]
+    readonly data?: readonly Datum[]
+    readonly comment?: string
+  }[]
+}
+
+/** What an op answers: nothing, a sysctl's value, an index or a count, or what was listed. */
+export type Output =
+  | undefined
+  | string
+  | number
+  | Identity
+  | NftListing
+  | readonly Link[]
+  | readonly Address[]
+  | readonly Route[]
+  | readonly Neighbor[]
+  | readonly Rule[]
+
+/** What became of a plan. With `failure`, everything was taken back but for what `undo` lists. */
+export interface Report {
+  readonly outputs: readonly Output[]
+  readonly failure?: Trouble
+  readonly undo: readonly Trouble[]
+}
+
+/** A host namespace that plans work from. */
+export interface NativeSession {
+  /** Runs the plan on a native thread; answers an id for `cancel`. @throws TypeError for a malformed plan, before anything is done. */
+  run(steps: Plan, done: (report: Report) => void): number
+  cancel(id: number): void
+  close(): void
+}
+
+interface Addon {
+  readonly Session: new (ref?: { readonly path?: string; readonly pid?: number; readonly fd?: number }) => NativeSession
+}
+
+let loaded: Addon | undefined
+
+/** The folder of package.json: this file is in lib/ (tests) or dist/ (what ships), both one below. */
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+
+/** Loads the addon at the first call. @throws NATIVE_LOAD, saying how to build it. */
+export function native(): Addon {
+  loaded ??= load()
+  return loaded
+}
+
+/** Path of a program that is built beside the addon. */
+export function programPath(name: string): string {
+  return join(root, 'build', 'Release', name)
+}
+
+function load(): Addon {
+  try {
+    return bindings({
+      bindings: 'netmode.node',
+      module_root: root,
+      try: [
+        ['module_root', 'build', 'Release', 'bindings'],
+        ['module_root', 'prebuilds', `linux-${process.arch}`, 'bindings'],
+      ],
+    }) as Addon
+  } catch (cause) {
+    throw fail(
+      'NATIVE_LOAD',
+      'The native addon could not be loaded; `npm run build:native` builds it (needs g++, make, python3, libnftnl-dev)',
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,108 @@
+/** Drafting a network: from options that were checked to the record of what is to be made. */
+import { randomBytes } from 'node:crypto'
+
+import type { HostConfig } from '../config.js'
+import { fail, invalid } from '../errors.js'
+import { randomMac } from '../sandbox/mac.js'
+import type { NetworkRecord, SubnetRecord } from '../state/records.js'
+import { type ValidNetworkOptions, type ValidSubnet, validSubnet } from '../validate/network-options.js'
+import { formatCidr, overlaps, parseCidr } from './cidr.js'
+import type { HostFacts } from './host-facts.js'
+import { chooseSubnet, defaultPools, ulaPool } from './pools.js'
+
+/** The default network, which is made when it is first used. */
+export const defaultNetwork = 'bridge'
+const defaultDevice = 'netmode0'
+
+/** What a network would be. @throws SUBNET_OVERLAP, EXHAUSTED, INVALID_ARGUMENT */
+export function draftNetwork(options: ValidNetworkOptions, facts: HostFacts, config: HostConfig, hostId: string): NetworkRecord {
+  const id = randomBytes(32).toString('hex')
+  for (const { subnet } of options.subnets) refuseOverlap(subnet, options.name, facts)
+  const mtu = options.mtu ?? config.mtu ?? facts.mtu
+  if (options.ipv6 && mtu < 1280) throw invalid('mtu', 'at least 1280 for IPv6', mtu, { range: true })
+  return {
+    version: 1,
+    id,
+    name: options.name,
+    phase: 'creating',
+    driver: options.driver,
+    device: options.bridge ?? (options.name === defaultNetwork ? defaultDevice : `br-${id.slice(0, 12)}`),
+    mac: randomMac(),
+    ...(options.parent !== undefined && { parent: options.parent }),
+    mtu,
+    subnets: subnetsOf(options, facts, config, hostId).map(record),
+    icc: options.icc,
+    internal: options.internal,
+    masquerade: options.masquerade,
+    labels: { ...options.labels },
+    created: new Date().toISOString(),
+  }
+}
+
+function refuseOverlap(subnet: string, name: string, facts: HostFacts): void {
+  const block = parseCidr(subnet)
+  const other = facts.taken.find(({ cidr }) => overlaps(parseCidr(cidr), block))
+  if (other)
+    throw fail('SUBNET_OVERLAP', `Subnet ${subnet} of network ${name} overlaps ${other.cidr} (${other.why})`, {
+      field: 'subnets',
+      subject: subnet,
+      holder: other.why,
+    })
+}
+
+/** Those given, and one of each family that is missing: IPv4 always, IPv6 if asked for. */
+function subnetsOf(options: ValidNetworkOptions, facts: HostFacts, config: HostConfig, hostId: string): ValidSubnet[] {
+  const has = (family: 4 | 6) => options.subnets.some(subnet => subnet.family === family)
+  const subnets = [...options.subnets]
+  if (subnets.length === 0)
+    subnets.push(validSubnet(chooseSubnet({ family: 4, pools: config.defaultAddressPools ?? defaultPools, taken: facts.taken }).subnet))
+  if (options.ipv6 && !has(6)) subnets.push(validSubnet(chooseSubnet({ family: 6, pools: [ulaPool(hostId)], taken: facts.taken }).subnet))
+  return subnets
+}
+
+function record({ subnet, gateway, range, reserved }: ValidSubnet): SubnetRecord {
+  return {
+    subnet: formatCidr(parseCidr(subnet)),
+    gateway,
+    ...(range !== undefined && { range }),
+    ...(Object.keys(reserved).length > 0 && { reserved: { ...reserved } }),
+  }
+}
+
+/** Keys of `options` that an existing network does not agree with. */
+export function differences(options: ValidNetworkOptions, existing: NetworkRecord): string[] {
+  const differ: string[] = []
+  const note = (key: string, same: boolean) => {
+    if (!same) differ.push(key)
+  }
+  note('driver', options.driver === existing.driver)
+  for (const wanted of options.subnets) {
+    const found = existing.subnets.find(({ subnet }) => subnet === wanted.subnet)
+    note(
+      'subnets',
+      found !== undefined &&
+        found.gateway === wanted.gateway &&
+        found.range === wanted.range &&
+        sameEntries(found.reserved ?? {}, wanted.reserved),
+    )
+  }
+  if (options.subnets.length > 0)
+    note(
+      'subnets',
+      options.subnets.length === existing.subnets.length || (options.ipv6 && existing.subnets.length === options.subnets.length + 1),
+    )
+  note('bridge', options.bridge === undefined || options.bridge === existing.device)
+  note('parent', options.parent === existing.parent)
+  note('mtu', options.mtu === undefined || options.mtu === existing.mtu)
+  note('icc', options.icc === existing.icc)
+  note('internal', options.internal === existing.internal)
+  note('masquerade', options.masquerade === existing.masquerade)
+  note('ipv6', options.ipv6 === existing.subnets.some(({ subnet }) => subnet.includes(':')))
+  note('labels', sameEntries(options.labels, existing.labels))
+  return [...new Set(differ)]
+}
+
+function sameEntries(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const keys = Object.keys(a)
+  return keys.length === Object.keys(b).length && keys.every(key => a[key] === b[key])
+}

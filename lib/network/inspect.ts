@@ -1,0 +1,55 @@
+/** A network in the shape of `docker network inspect`. */
+import type { NetworkInfo } from '../contract.js'
+import type { EndpointRecord, NetworkRecord, SandboxRecord } from '../state/records.js'
+
+export function networkInfo(network: NetworkRecord, sandboxes: readonly SandboxRecord[]): NetworkInfo {
+  return {
+    Name: network.name,
+    Id: network.id,
+    Created: network.created,
+    Scope: 'local',
+    Driver: network.driver,
+    EnableIPv6: network.subnets.some(({ subnet }) => subnet.includes(':')),
+    IPAM: {
+      Driver: 'default',
+      Options: {},
+      Config: network.subnets.map(({ subnet, gateway, range, reserved }) => ({
+        Subnet: subnet,
+        ...(range !== undefined && { IPRange: range }),
+        Gateway: gateway,
+        ...(reserved && { AuxiliaryAddresses: reserved }),
+      })),
+    },
+    Internal: network.internal,
+    Attachable: false,
+    Ingress: false,
+    ConfigFrom: { Network: '' },
+    ConfigOnly: false,
+    Containers: Object.fromEntries(
+      sandboxes.flatMap(sandbox =>
+        sandbox.endpoints.filter(({ networkId }) => networkId === network.id).map(endpoint => [sandbox.id, container(sandbox, endpoint)]),
+      ),
+    ),
+    Options: {
+      'com.docker.network.bridge.name': network.device,
+      'com.docker.network.bridge.enable_icc': String(network.icc),
+      'com.docker.network.bridge.enable_ip_masquerade': String(network.masquerade),
+      'com.docker.network.driver.mtu': String(network.mtu),
+    },
+    Labels: network.labels,
+  }
+}
+
+function container(sandbox: SandboxRecord, { mac, ipv4, ipv6 }: EndpointRecord) {
+  return { Name: sandbox.name, EndpointID: endpointId(sandbox, mac), MacAddress: mac, IPv4Address: cidr(ipv4), IPv6Address: cidr(ipv6) }
+}
+
+/** 64 hex digits, the same for as long as the endpoint lives. */
+export function endpointId(sandbox: SandboxRecord, mac: string): string {
+  const digits = mac.replaceAll(':', '')
+  return `${digits}${sandbox.id.slice(digits.length)}`
+}
+
+function cidr(address: EndpointRecord['ipv4']): string {
+  return address ? `${address.address}/${address.prefix}` : ''
+}

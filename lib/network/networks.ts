@@ -1,0 +1,277 @@
+/** `host.networks`: the networks of one host. */
+
+import type { Context } from '../context.js'
+import type { Filter, Network, NetworkInfo, NetworkOptions, Op } from '../contract.js'
+import { fail } from '../errors.js'
+import type { Firewall } from '../firewall/firewall.js'
+import type { Link } from '../plan/kernel-objects.js'
+import { PlanFailure } from '../plan/mechanism.js'
+import type { Step } from '../plan/op.js'
+import { translate } from '../plan/translate.js'
+import { type EndpointRecord, format, type NetworkRecord } from '../state/records.js'
+import type { Store } from '../state/store.js'
+import { hasLabels, filter as validFilter } from '../validate/call-options.js'
+import { networkName } from '../validate/guards.js'
+import { networkOptions } from '../validate/network-options.js'
+import { defaultNetwork, differences, draftNetwork } from './draft.js'
+import { createSteps, removeSteps } from './drivers/bridge.js'
+import { readHostFacts } from './host-facts.js'
+import { networkInfo } from './inspect.js'
+import { KnownNetwork } from './known-network.js'
+
+/** How often a plan is made anew because another process changed what it was based on. */
+const attempts = 16
+
+export class Networks {
+  readonly #context: Context
+  readonly #store: Store
+  readonly #firewall: Firewall
+  readonly #known = new Map<string, KnownNetwork>()
+
+  constructor(context: Context, store: Store, firewall: Firewall) {
+    this.#context = context
+    this.#store = store
+    this.#firewall = firewall
+  }
+
+  async create(options: NetworkOptions, op: Op = {}): Promise<Network> {
+    const valid = networkOptions(options)
+    for (let attempt = 1; ; attempt++) {
+      if (await this.#load(valid.name, op.signal))
+        throw fail('EXISTS', `A network called ${valid.name} exists`, { field: 'name', subject: valid.name })
+      const record = await this.#draft(valid, op.signal)
+      try {
+        return this.#handle(await this.#make(record, op.signal))
+      } catch (error) {
+        if (attempt === attempts || !this.#stale(error)) throw translate(error, op.signal)
+      }
+    }
+  }
+
+  async ensure(options: NetworkOptions, op: Op = {}): Promise<Network> {
+    const valid = networkOptions(options)
+    const existing = await this.#load(valid.name, op.signal)
+    if (existing === undefined) {
+      try {
+        return await this.create(options, op)
+      } catch (error) {
+        if (!(error instanceof Error && 'code' in error && error.code === 'ERR_NETMODE_EXISTS')) throw error
+        return this.ensure(options, op) // another process was faster: compare with what it made
+      }
+    }
+    const differ = differences(valid, existing.record)
+    if (differ.length > 0)
+      throw fail('MISMATCH', `Network ${valid.name} exists with other options: ${differ.join(', ')}`, {
+        field: differ[0] as string,
+        subject: valid.name,
+        detail: differ.join(', '),
+      })
+    return this.#handle(existing)
+  }
+
+  async get(name: string, op: Op = {}): Promise<Network | undefined> {
+    const known = await this.resolve(networkName(name, 'name'), op.signal)
+    return known && this.#handle(known)
+  }
+
+  async list(filter?: Filter, op: Op = {}): Promise<readonly Network[]> {
+    op.signal?.throwIfAborted()
+    const { name, labels } = validFilter(filter)
+    const { records } = await this.#store.networks()
+    return records
+      .filter(record => record.phase === 'ready' && (name === undefined || record.name === name))
+      .filter(record => hasLabels(record.labels, labels))
+      .map(record => this.#handleOf(record))
+  }
+
+  async inspect(name: string, op: Op = {}): Promise<NetworkInfo> {
+    const known = await this.resolve(networkName(name, 'name'), op.signal)
+    if (known === undefined) throw notFound(name)
+    const { records } = await this.#store.sandboxes()
+    return networkInfo(known.record, records)
+  }
+
+  async remove(name: string, op: Op = {}): Promise<boolean> {
+    networkName(name, 'name')
+    op.signal?.throwIfAborted()
+    const record = await this.#store.network(name)
+    if (record === undefined) return false
+    try {
+      await this.#context.mechanism.run(await this.removePlan(record), op.signal)
+      await this.#removeTableIfUnused()
+    } catch (error) {
+      if (error instanceof PlanFailure && error.op.op === 'expect.empty') throw await this.#busy(record)
+      throw translate(error, op.signal)
+    } finally {
+      this.forget(name)
+    }
+    return true
+  }
+
+  async prune(filter?: Filter, op: Op = {}): Promise<readonly string[]> {
+    const removed: string[] = []
+    for (const network of await this.list(filter, op)) {
+      if (network.name === defaultNetwork) continue
+      const leases = await this.#store.leases(network.id)
+      if (leases.length > 0) continue
+      if (await this.remove(network.name, op)) removed.push(network.name)
+    }
+    return removed
+  }
+
+  /** A network by name; the default one even if it is not made yet (its `deviceIndex` is undefined then). */
+  async resolve(name: string, signal?: AbortSignal): Promise<KnownNetwork | undefined> {
+    const known = await this.#load(name, signal)
+    if (known !== undefined || name !== defaultNetwork) return known
+    return new KnownNetwork(await this.#draft(networkOptions({ name }), signal), undefined, [])
+  }
+
+  /** What was known of it may be wrong: read it again next time. */
+  forget(name: string): void {
+    this.#known.delete(name)
+  }
+
+  /** A plan has made a network that was only drafted. */
+  made(draft: KnownNetwork, deviceIndex: number | undefined): KnownNetwork {
+    const known = draft.ready(deviceIndex)
+    this.#known.set(known.record.name, known)
+    return known
+  }
+
+  /** Gives addresses back to the hint, all but `except`. */
+  release(endpoints: readonly EndpointRecord[], except?: string): void {
+    for (const { networkId, network, ipv4, ipv6 } of endpoints) {
+      const known = this.#known.get(network)
+      if (known?.record.id !== networkId) continue
+      for (const choice of [ipv4, ipv6]) if (choice && choice.address !== except) known.release(choice.address)
+    }
+  }
+
+  /** The leases on disk, after a claim has found an address taken. */
+  async relearn(known: KnownNetwork): Promise<void> {
+    known.relearn(await this.#store.leases(known.record.id))
+  }
+
+  /** Record, leases folder, device: everything that makes a network, inside of a plan that holds the lock. */
+  steps(record: NetworkRecord): Step[] {
+    const { layout } = this.#context
+    const path = layout.network(record.name)
+    return [
+      { apply: { op: 'file.write', path, text: format(record), how: 'create' }, undo: { op: 'file.remove', path }, journal: true },
+      {
+        apply: { op: 'folder.create', path: layout.networkLeases(record.id) },
+        undo: { op: 'folder.remove', path: layout.networkLeases(record.id) },
+      },
+      ...createSteps(record),
+      { apply: { op: 'file.write', path, text: format({ ...record, phase: 'ready' }), how: 'replace' } },
+    ]
+  }
+
+  /** The plan of `create`. */
+  async createPlan(options: NetworkOptions): Promise<Step[]> {
+    return this.#planFor(await this.#draft(networkOptions(options)))
+  }
+
+  /** The plan of `remove`; fails at `expect.empty` while endpoints live. */
+  async removePlan(record: NetworkRecord): Promise<Step[]> {
+    const { layout } = this.#context
+    const path = layout.network(record.name)
+    return [
+      this.#lock(),
+      { apply: { op: 'expect.empty', path: layout.networkLeases(record.id) } },
+      { apply: { op: 'file.write', path, text: format({ ...record, phase: 'removing' }), how: 'replace' } },
+      ...removeSteps(record),
+      { apply: { op: 'folder.remove', path: layout.networkLeases(record.id) } },
+      { apply: { op: 'file.remove', path } },
+    ]
+  }
+
+  #lock(): Step {
+    return { apply: { op: 'lock', path: this.#context.layout.root, mode: 'exclusive' } }
+  }
+
+  #planFor(record: NetworkRecord): Step[] {
+    return [this.#lock(), ...this.#firewall.steps(), ...this.steps(record)]
+  }
+
+  async #draft(valid: ReturnType<typeof networkOptions>, signal?: AbortSignal): Promise<NetworkRecord> {
+    const { mechanism, config, layout } = this.#context
+    const { records } = await this.#store.networks()
+    const facts = await readHostFacts(mechanism, records, signal)
+    return draftNetwork(valid, facts, config, layout.root)
+  }
+
+  async #make(record: NetworkRecord, signal?: AbortSignal): Promise<KnownNetwork> {
+    const plan = this.#planFor(record)
+    const outputs = await this.#context.mechanism.run(plan, signal)
+    this.#firewall.made()
+    return this.made(new KnownNetwork(record, undefined, []), deviceIndex(plan, outputs, record))
+  }
+
+  /** From memory, or from disk with a look at the kernel. */
+  async #load(name: string, signal?: AbortSignal): Promise<KnownNetwork | undefined> {
+    const known = this.#known.get(name)
+    if (known !== undefined) return known
+    const record = await this.#store.network(name)
+    if (record === undefined || record.phase !== 'ready') return undefined
+    const [links] = (await this.#context.mechanism.run([{ apply: { op: 'link.list', name: record.device } }], signal)) as [readonly Link[]]
+    const loaded = new KnownNetwork(record, links[0]?.index, await this.#store.leases(record.id))
+    if (links[0] !== undefined) this.#known.set(name, loaded)
+    return loaded
+  }
+
+  /** With the last network the ruleset goes as well. */
+  async #removeTableIfUnused(): Promise<void> {
+    try {
+      await this.#context.mechanism.run([
+        this.#lock(),
+        { apply: { op: 'expect.empty', path: this.#context.layout.networks } },
+        ...this.#firewall.removeSteps(),
+      ])
+      this.#firewall.gone()
+    } catch (error) {
+      if (!(error instanceof PlanFailure && error.op.op === 'expect.empty')) throw error
+    }
+  }
+
+  /** Did the plan fail only because another process has changed what it was based on? */
+  #stale(error: unknown): boolean {
+    return this.#firewall.stale(error)
+  }
+
+  async #busy(record: NetworkRecord): Promise<Error> {
+    const { records } = await this.#store.sandboxes()
+    const names = records.filter(sandbox => sandbox.endpoints.some(({ networkId }) => networkId === record.id)).map(({ name }) => name)
+    return fail('BUSY', `Network ${record.name} has live endpoints: ${names.join(', ') || 'one that is being made'}`, {
+      subject: record.name,
+      ...(names.length > 0 && { holder: names.join(', ') }),
+    })
+  }
+
+  #handle(known: KnownNetwork): Network {
+    return this.#handleOf(known.record)
+  }
+
+  #handleOf(record: NetworkRecord): Network {
+    return {
+      id: record.id,
+      name: record.name,
+      driver: record.driver,
+      device: record.device,
+      subnets: record.subnets.map(({ subnet, gateway }) => ({ subnet, gateway })),
+      labels: record.labels,
+      inspect: op => this.inspect(record.name, op),
+      remove: op => this.remove(record.name, op),
+    }
+  }
+}
+
+/** What `link.add` of the network's device answered. */
+export function deviceIndex(plan: readonly Step[], outputs: readonly unknown[], record: NetworkRecord): number | undefined {
+  const made = plan.findIndex(({ apply }) => apply.op === 'link.add' && apply.name === record.device && apply.ns === undefined)
+  return made < 0 ? undefined : (outputs[made] as number)
+}
+
+export function notFound(name: string): Error {
+  return fail('NOT_FOUND', `No network called ${name}`, { subject: name })
+}

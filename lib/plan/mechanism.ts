@@ -1,0 +1,153 @@
+/** Mechanism: hands plans to the addon and makes errors of what comes back. */
+import type { NamespaceRef } from '../contract.js'
+import { fail, fromKernel, type KernelFailure, rejection } from '../errors.js'
+import { type NativeSession, native, type Output, type Trouble } from '../native.js'
+import type { Op, Plan } from './op.js'
+
+/** A plan that failed and was rolled back, before policy has put it in the user's words. */
+export class PlanFailure extends Error {
+  override readonly name = 'PlanFailure'
+  /** The op that failed. */
+  readonly op: Op
+  readonly failure: KernelFailure
+
+  constructor(plan: Plan, trouble: Trouble, undo: readonly Trouble[]) {
+    super(`${trouble.syscall} failed`)
+    const step = plan[trouble.step] as Plan[number]
+    this.op = step.apply
+    this.failure = {
+      ...describe(trouble, step.apply),
+      undo: undo.map(one => describe(one, (plan[one.step] as Plan[number]).undo ?? step.apply)),
+    }
+  }
+
+  /** Positive, as in `os.constants.errno`. */
+  get errno(): number {
+    return this.failure.errno
+  }
+}
+
+function describe(trouble: Trouble, op: Op): KernelFailure {
+  return {
+    errno: trouble.errno,
+    syscall: trouble.syscall,
+    detail: trouble.detail,
+    holder: trouble.holder,
+    offset: trouble.offset,
+    subject: subjectOf(op),
+  }
+}
+
+/** What an op is done to, in a word or two. */
+function subjectOf(op: Op): string | undefined {
+  switch (op.op) {
+    case 'link.set':
+    case 'address.list':
+    case 'neighbor.list':
+      return op.link?.name
+    case 'link.delete':
+      return op.links?.map(link => link.name).join(', ') ?? `group ${op.group}`
+    case 'address.add':
+    case 'address.replace':
+    case 'address.delete':
+      return `${op.address}/${op.prefix} on ${op.link.name}`
+    case 'neighbor.add':
+    case 'neighbor.replace':
+    case 'neighbor.delete':
+      return `${op.address} on ${op.link.name}`
+    case 'nft.element.add':
+    case 'nft.element.delete':
+      return op.set
+    case 'port.claim':
+    case 'port.release':
+      return `${op.address.includes(':') ? `[${op.address}]` : op.address}:${op.port}/${op.protocol}`
+    case 'nft.table.add':
+    case 'nft.table.delete':
+    case 'nft.list':
+      return op.table
+    case 'nft.chain.add':
+    case 'nft.rule.add':
+      return op.chain
+    case 'nft.set.add':
+      return op.set
+    case 'conntrack.flush':
+      return `${op.protocol} ${op.port}`
+    case 'netns.open':
+      return op.path ?? (op.pid === undefined ? `fd ${op.fd}` : `pid ${op.pid}`)
+    case 'rule.add':
+    case 'rule.delete':
+      return String(op.priority)
+  }
+  if ('path' in op) return op.path
+  if ('key' in op) return op.key
+  if ('to' in op) return op.to
+  if ('name' in op) return op.name
+  return undefined
+}
+
+/** What policy talks to. Tests put another one in between to make ops fail. */
+export interface Mechanism {
+  /**
+   * Runs a plan as a whole; answers one output per step.
+   * @throws PlanFailure after everything was taken back, `signal.reason` after an abort
+   */
+  run(plan: Plan, signal?: AbortSignal): Promise<readonly Output[]>
+  /** Waits for what is under way. */
+  close(): Promise<void>
+}
+
+/** The real one. */
+export class KernelMechanism implements Mechanism {
+  readonly #session: NativeSession
+  readonly #underWay = new Set<Promise<unknown>>()
+  #closed = false
+
+  /** @throws NOT_A_NAMESPACE, NAMESPACE_GONE, PERMISSION, NATIVE_LOAD */
+  constructor(netns?: NamespaceRef) {
+    const { Session } = native()
+    try {
+      this.#session = new Session(typeof netns === 'string' ? { path: netns } : netns)
+    } catch (error) {
+      throw fromNative(error, netns)
+    }
+  }
+
+  async run(plan: Plan, signal?: AbortSignal): Promise<readonly Output[]> {
+    signal?.throwIfAborted()
+    if (this.#closed) throw fail('CLOSED', 'This host has been closed')
+    const trip = this.#trip(plan, signal)
+    this.#underWay.add(trip)
+    try {
+      const report = await trip
+      if (report.failure === undefined) return report.outputs
+      const failure = new PlanFailure(plan, report.failure, report.undo)
+      if (signal?.aborted && report.undo.length === 0) throw rejection(failure.failure, signal)
+      throw failure
+    } finally {
+      this.#underWay.delete(trip)
+    }
+  }
+
+  #trip(plan: Plan, signal?: AbortSignal) {
+    return new Promise<Parameters<Parameters<NativeSession['run']>[1]>[0]>(resolve => {
+      const id = this.#session.run(plan, report => {
+        signal?.removeEventListener('abort', cancel)
+        resolve(report)
+      })
+      const cancel = () => this.#session.cancel(id)
+      signal?.addEventListener('abort', cancel, { once: true })
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.allSettled(this.#underWay)
+    this.#session.close()
+  }
+}
+
+function fromNative(error: unknown, netns: NamespaceRef | undefined): unknown {
+  if (!(error instanceof Error && 'errno' in error && typeof error.errno === 'number')) return error
+  const subject = typeof netns === 'string' ? netns : JSON.stringify(netns)
+  return fromKernel({ errno: error.errno, syscall: 'netns.open', detail: error.message, subject })
+}

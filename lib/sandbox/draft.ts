@@ -1,0 +1,74 @@
+/** Drafting a sandbox: from options that were checked to the record of what is to be made. */
+import { randomBytes } from 'node:crypto'
+import { prefixOf } from '../network/cidr.js'
+import type { KnownNetwork } from '../network/known-network.js'
+import type { EndpointRecord, SandboxRecord } from '../state/records.js'
+import type { Attachment, ValidSandboxOptions } from '../validate/sandbox-options.js'
+import { macOfIpv4, randomMac } from './mac.js'
+import { formatContainerPort } from './port-grammar.js'
+
+/** An endpoint with its addresses chosen. `field` is where the options came from. */
+export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname: string, field: string): EndpointRecord {
+  const ipv4 = network.take(4, options.ip, `${field}ip`)
+  let ipv6: ReturnType<KnownNetwork['take']>
+  try {
+    ipv6 = network.take(6, options.ip6, `${field}ip6`)
+  } catch (error) {
+    if (ipv4 && options.ip === undefined) network.release(ipv4.address)
+    throw error
+  }
+  const { record } = network
+  const address = (choice: typeof ipv4) =>
+    choice && {
+      address: choice.address,
+      prefix: prefixOf(choice.subnet.subnet),
+      ...(!record.internal && { gateway: choice.subnet.gateway }),
+    }
+  return {
+    network: record.name,
+    networkId: record.id,
+    ifname,
+    hostIfname: `veth${randomBytes(4).toString('hex').slice(0, 7)}`,
+    mac: options.mac ?? (ipv4 ? macOfIpv4(ipv4.address) : randomMac()),
+    mtu: record.mtu,
+    ...(ipv4 && { ipv4: address(ipv4) }),
+    ...(ipv6 && { ipv6: address(ipv6) }),
+    gatewayPriority: options.gatewayPriority,
+    aliases: [...options.aliases],
+  }
+}
+
+/** The lowest `ethN` that is free. */
+export function freeIfname(taken: readonly string[]): string {
+  for (let n = 0; ; n++) if (!taken.includes(`eth${n}`)) return `eth${n}`
+}
+
+/** The record of a sandbox without endpoints and ports yet. */
+export function draftRecord(
+  options: ValidSandboxOptions,
+  netns: SandboxRecord['netns'],
+  process: SandboxRecord['ephemeral'],
+): SandboxRecord {
+  return {
+    version: 1,
+    id: randomBytes(32).toString('hex'),
+    name: options.name,
+    phase: 'creating',
+    mode: options.mode,
+    ...(options.joins !== undefined && { shares: options.joins }),
+    netns,
+    endpoints: [],
+    ports: [],
+    hostname: options.hostname ?? options.name,
+    files: {
+      dns: [...options.dns],
+      dnsSearch: [...options.dnsSearch],
+      dnsOptions: [...options.dnsOptions],
+      addHosts: options.addHosts.map(({ name, ip }) => `${name}:${ip}`),
+    },
+    expose: options.expose.map(formatContainerPort),
+    labels: { ...options.labels },
+    ...(options.ephemeral && process && { ephemeral: process }),
+    created: new Date().toISOString(),
+  }
+}

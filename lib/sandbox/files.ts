@@ -1,0 +1,67 @@
+/** The sandbox's own hosts, hostname and resolv.conf: written into the state folder, bound over /etc for what runs in it. */
+import { readFileSync, statSync } from 'node:fs'
+
+import type { Step } from '../plan/op.js'
+import type { Layout } from '../state/layout.js'
+import type { SandboxRecord } from '../state/records.js'
+import { hostnameFile, hostsFile, isSystemdStub, resolvConf, stubResolvConf } from './etc-files.js'
+import { gatewayEndpoint } from './gateway.js'
+
+/** The host's own resolv.conf, read again when it has changed. */
+export class HostResolver {
+  #text = ''
+  #stamp = ''
+
+  /** '' without one. Synchronous: a stat and rarely a read of a small file, cheaper than any trip through a thread pool. */
+  text(): string {
+    const stamp = stampOf('/etc/resolv.conf')
+    if (stamp !== this.#stamp) {
+      const text = read('/etc/resolv.conf')
+      this.#text = isSystemdStub(text) ? read(stubResolvConf) : text
+      this.#stamp = stamp
+    }
+    return this.#text
+  }
+}
+
+function stampOf(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  return stat ? `${stat.ino} ${stat.mtimeMs} ${stat.size}` : ''
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** Which of the sandbox's files belongs where. */
+export const etcFiles = ['hosts', 'hostname', 'resolv.conf'] as const
+
+/** Writes the files. `how`: `overwrite` where they may be bound already, so that those who see them see the new text. */
+export function fileSteps(layout: Layout, record: SandboxRecord, hostResolver: string, how: 'create' | 'overwrite'): Step[] {
+  const text = textsOf(record, hostResolver)
+  return etcFiles.map(file => ({ apply: { op: 'file.write', path: layout.sandboxFile(record.name, file), text: text[file], how } }))
+}
+
+function textsOf({ hostname, endpoints, files }: SandboxRecord, host: string): Readonly<Record<(typeof etcFiles)[number], string>> {
+  const addresses = endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].flatMap(one => one?.address ?? []))
+  const hostGateway = gatewayEndpoint(endpoints, 4)?.ipv4?.gateway ?? gatewayEndpoint(endpoints, 6)?.ipv6?.gateway
+  const addHosts = files.addHosts.map(text => {
+    const colon = text.indexOf(':')
+    return { name: text.slice(0, colon), ip: text.slice(colon + 1) }
+  })
+  return {
+    hosts: hostsFile({ hostname, addresses, addHosts, ...(hostGateway !== undefined && { hostGateway }) }),
+    hostname: hostnameFile(hostname),
+    'resolv.conf': resolvConf({
+      host,
+      dns: files.dns,
+      dnsSearch: files.dnsSearch,
+      dnsOptions: files.dnsOptions,
+      ipv6: endpoints.some(({ ipv6 }) => ipv6 !== undefined),
+    }),
+  }
+}

@@ -1,0 +1,19 @@
+/** Which of a sandbox's endpoints leads outside. */
+import type { EndpointRecord } from '../state/records.js'
+
+/**
+ * The endpoint that gives the default route of a family, and takes the published connections: the highest priority, the first
+ * of equals. Endpoints of internal networks have no gateway and never count.
+ */
+export function gatewayEndpoint(endpoints: readonly EndpointRecord[], family: 4 | 6): EndpointRecord | undefined {
+  const able = endpoints.filter(endpoint => addressOf(endpoint, family)?.gateway !== undefined)
+  return able.reduce<EndpointRecord | undefined>(
+    (best, one) => (best === undefined || one.gatewayPriority > best.gatewayPriority ? one : best),
+    undefined,
+  )
+}
+
+/** The endpoint's address of a family. */
+export function addressOf({ ipv4, ipv6 }: EndpointRecord, family: 4 | 6): EndpointRecord['ipv4'] {
+  return family === 4 ? ipv4 : ipv6
+}

@@ -1,0 +1,61 @@
+/** A sandbox in the shape of `docker inspect`, as far as networking goes. */
+import type { SandboxInfo } from '../contract.js'
+import { endpointId } from '../network/inspect.js'
+import type { EndpointRecord, PortRecord, SandboxRecord } from '../state/records.js'
+import { gatewayEndpoint } from './gateway.js'
+import { formatContainerPort } from './port-grammar.js'
+
+export function sandboxInfo(sandbox: SandboxRecord): SandboxInfo {
+  const { endpoints, ports, netns } = sandbox
+  const first = gatewayEndpoint(endpoints, 4) ?? gatewayEndpoint(endpoints, 6) ?? endpoints[0]
+  return {
+    Id: sandbox.id,
+    Created: sandbox.created,
+    Name: sandbox.name,
+    Config: {
+      Hostname: sandbox.hostname,
+      Labels: sandbox.labels,
+      ExposedPorts: Object.fromEntries(sandbox.expose.map(port => [port, {}])),
+    },
+    HostConfig: { NetworkMode: networkMode(sandbox), PortBindings: bindings(ports) },
+    NetworkSettings: {
+      SandboxID: sandbox.id,
+      SandboxKey: netns.path,
+      Ports: bindings(ports),
+      ...(first ? addresses(sandbox, first) : {}),
+      Networks: Object.fromEntries(
+        endpoints.map(endpoint => [
+          endpoint.network,
+          { NetworkID: endpoint.networkId, Aliases: endpoint.aliases, ...addresses(sandbox, endpoint) },
+        ]),
+      ),
+    },
+  }
+}
+
+function networkMode({ mode, shares, endpoints }: SandboxRecord): string {
+  if (mode === 'container') return `container:${shares}`
+  return mode === 'bridge' ? (endpoints[0]?.network ?? 'none') : mode
+}
+
+function addresses(sandbox: SandboxRecord, { mac, ipv4, ipv6 }: EndpointRecord) {
+  return {
+    EndpointID: endpointId(sandbox, mac),
+    Gateway: ipv4?.gateway ?? '',
+    IPAddress: ipv4?.address ?? '',
+    IPPrefixLen: ipv4?.prefix ?? 0,
+    IPv6Gateway: ipv6?.gateway ?? '',
+    GlobalIPv6Address: ipv6?.address ?? '',
+    GlobalIPv6PrefixLen: ipv6?.prefix ?? 0,
+    MacAddress: mac,
+  }
+}
+
+function bindings(ports: readonly PortRecord[]): Record<string, { HostIp: string; HostPort: string }[]> {
+  const bound: Record<string, { HostIp: string; HostPort: string }[]> = {}
+  for (const port of ports) {
+    const key = formatContainerPort(port)
+    bound[key] = [...(bound[key] ?? []), { HostIp: port.hostIp, HostPort: String(port.hostPort) }]
+  }
+  return bound
+}

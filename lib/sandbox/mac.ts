@@ -1,0 +1,25 @@
+/** MAC addresses for endpoints. */
+import { randomBytes } from 'node:crypto'
+import { invalid } from '../errors.js'
+import { parseIp } from '../network/cidr.js'
+
+/**
+ * Docker's default: `02:42:` and the IPv4 address, `172.17.0.2` → `02:42:ac:11:00:02`. An address that comes back
+ * has the same MAC, so neighbours' ARP entries stay right.
+ */
+export function macOfIpv4(address: string): string {
+  const ip = parseIp(address)
+  if (ip.family !== 4) throw invalid('address', 'an IPv4 address', address)
+  return colons(`0242${ip.value.toString(16).padStart(8, '0')}`)
+}
+
+/** A random unicast MAC, marked as locally administered (IEEE 802: bit 1 of the first byte set, bit 0 clear). */
+export function randomMac(): string {
+  const bytes = randomBytes(6)
+  bytes.writeUInt8((bytes.readUInt8() & 0xfc) | 0x02)
+  return colons(bytes.toString('hex'))
+}
+
+function colons(hex: string): string {
+  return (hex.match(/../g) ?? []).join(':')
+}

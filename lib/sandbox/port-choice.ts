@@ -1,0 +1,70 @@
+/** From what was asked to be published to the ports that will be. */
+import { fail, invalid } from '../errors.js'
+import { familyOf } from '../network/cidr.js'
+import type { EndpointRecord, PortRecord } from '../state/records.js'
+import { gatewayEndpoint } from './gateway.js'
+import type { PortRequest } from './port-grammar.js'
+import type { RandomPorts } from './random-ports.js'
+
+/** Ports that a claim found taken, over the attempts of one call. */
+export class Refused {
+  readonly #ports = new Set<string>()
+
+  add({ protocol, hostPort }: Pick<PortRecord, 'protocol' | 'hostPort'>): void {
+    this.#ports.add(`${protocol}/${hostPort}`)
+  }
+  has(protocol: string, port: number): boolean {
+    return this.#ports.has(`${protocol}/${port}`)
+  }
+}
+
+/** Host addresses that a request without one is published on: all of those families in which the sandbox has a way out. */
+function wildcards(endpoints: readonly EndpointRecord[]): string[] {
+  return [...(gatewayEndpoint(endpoints, 4) ? ['0.0.0.0'] : []), ...(gatewayEndpoint(endpoints, 6) ? ['::'] : [])]
+}
+
+/** May another port be tried when the one chosen is taken? */
+export function isFlexible(request: PortRequest): boolean {
+  return request.hostPort === undefined || (request.hostPortEnd !== undefined && request.hostPortEnd > request.hostPort)
+}
+
+/**
+ * Chooses host addresses and ports for a sandbox with these endpoints.
+ * @throws INVALID_ARGUMENT when nothing can reach the sandbox that way, EXHAUSTED when no port of a range is left
+ */
+export function choosePorts(
+  requests: readonly PortRequest[],
+  endpoints: readonly EndpointRecord[],
+  random: RandomPorts,
+  refused: Refused,
+): PortRecord[] {
+  const chosen: PortRecord[] = []
+  const taken = (protocol: string, port: number) =>
+    refused.has(protocol, port) || chosen.some(one => one.protocol === protocol && one.hostPort === port)
+  for (const [i, request] of requests.entries()) {
+    const hostIps = hostIpsOf(request, endpoints, `publish[${i}]`)
+    const hostPort = hostPortOf(request, random, port => taken(request.protocol, port))
+    for (const hostIp of hostIps) chosen.push({ hostIp, hostPort, containerPort: request.containerPort, protocol: request.protocol })
+  }
+  return chosen
+}
+
+function hostIpsOf({ hostIp }: PortRequest, endpoints: readonly EndpointRecord[], field: string): readonly string[] {
+  const all = wildcards(endpoints)
+  if (all.length === 0) throw invalid(field, 'no value (the sandbox is on no network that can be reached from outside)', hostIp ?? '')
+  if (hostIp === undefined) return all
+  const family = familyOf(hostIp)
+  if (!all.some(one => familyOf(one) === family))
+    throw invalid(`${field}.hostIp`, `an IPv${family === 4 ? 6 : 4} address (the sandbox has no IPv${family} address)`, hostIp)
+  return [hostIp]
+}
+
+function hostPortOf(request: PortRequest, random: RandomPorts, taken: (port: number) => boolean): number {
+  const { hostPort, hostPortEnd, protocol } = request
+  if (hostPort === undefined) return random.take(protocol, taken)
+  if (hostPortEnd === undefined) return hostPort
+  for (let port = hostPort; port <= hostPortEnd; port++) if (!taken(port)) return port
+  throw fail('PORT_IN_USE', `All of the ports ${hostPort}-${hostPortEnd}/${protocol} are already allocated`, {
+    subject: `${hostPort}-${hostPortEnd}/${protocol}`,
+  })
+}

@@ -1,0 +1,141 @@
+/** The handle of one sandbox. */
+import type { ChildProcess } from 'node:child_process'
+import type { Socket as UdpSocket } from 'node:dgram'
+import type { Agent } from 'node:http'
+import type { Server, Socket } from 'node:net'
+
+import type { Context } from '../context.js'
+import type { Endpoint, Labels, Mode, Op, PortInput, PortRef, PublishedPort, SandboxInfo, SpawnInOptions } from '../contract.js'
+import { programPath } from '../native.js'
+import type { EndpointRecord, SandboxRecord } from '../state/records.js'
+import { etcFiles } from './files.js'
+import { sandboxInfo } from './inspect.js'
+import { portRefs, publishInputs } from './port-grammar.js'
+import type { Sandboxes } from './sandboxes.js'
+import { Sockets } from './sockets.js'
+import { spawnIn } from './spawn.js'
+
+/** What `create`, `get` and `list` answer. It holds no descriptor: a removed sandbox is not kept alive by its handles. */
+export class SandboxHandle {
+  #record: SandboxRecord
+  readonly #sandboxes: Sandboxes
+  readonly #context: Context
+  readonly #sockets: Sockets
+
+  constructor(record: SandboxRecord, sandboxes: Sandboxes, context: Context) {
+    this.#record = record
+    this.#sandboxes = sandboxes
+    this.#context = context
+    this.#sockets = new Sockets(context.mechanism, record.netns.path)
+  }
+
+  get id(): string {
+    return this.#record.id
+  }
+  get name(): string {
+    return this.#record.name
+  }
+  get mode(): Mode {
+    return this.#record.mode
+  }
+  get netns(): string {
+    return this.#record.netns.path
+  }
+  get labels(): Labels {
+    return this.#record.labels
+  }
+  get ephemeral(): boolean {
+    return this.#record.ephemeral !== undefined
+  }
+  get endpoints(): readonly Endpoint[] {
+    return this.#record.endpoints.map(publicEndpoint)
+  }
+  get ports(): readonly PublishedPort[] {
+    return this.#record.ports
+  }
+
+  async refresh(op: Op = {}): Promise<this> {
+    this.#record = await this.#sandboxes.record(this.name, op.signal)
+    return this
+  }
+
+  async publish(ports: PortInput | readonly PortInput[], op: Op = {}): Promise<readonly PublishedPort[]> {
+    const { record, changed } = await this.#sandboxes.publish(this.#record, publishInputs(ports, 'ports'), op.signal)
+    this.#record = record
+    return changed
+  }
+
+  async unpublish(ports: PortRef | readonly PortRef[], op: Op = {}): Promise<readonly PublishedPort[]> {
+    const { record, changed } = await this.#sandboxes.unpublish(this.#record, portRefs(ports, 'ports'), op.signal)
+    this.#record = record
+    return changed
+  }
+
+  async inspect(op: Op = {}): Promise<SandboxInfo> {
+    await this.refresh(op)
+    return sandboxInfo(this.#record)
+  }
+
+  async remove(op: Op = {}): Promise<boolean> {
+    const removed = await this.#sandboxes.remove(this.name, op)
+    this.#sockets.destroy()
+    return removed
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.remove()
+  }
+
+  spawn(command: string, args: readonly string[] = [], { files = true, dropCapabilities, ...options }: SpawnInOptions = {}): ChildProcess {
+    const { name, mode, shares, hostname, netns } = this.#record
+    const owner = shares ?? name
+    const own = files && mode !== 'host'
+    const place = {
+      program: programPath('netmode-exec'),
+      netnsPath: netns.path,
+      ...(own && {
+        files: etcFiles.map(file => ({ source: this.#context.layout.sandboxFile(owner, file), target: `/etc/${file}` })),
+        hostname,
+      }),
+      sysfs: mode !== 'host',
+      ...(dropCapabilities && { dropCapabilities }),
+    }
+    return spawnIn(place, command, args, options)
+  }
+
+  listen<S extends Server>(
+    server: S,
+    options: { port: number; host?: string; backlog?: number; ipv6Only?: boolean },
+    op: Op = {},
+  ): Promise<S> {
+    return this.#sockets.listen(server, options, op.signal)
+  }
+
+  dial(options: { port: number; host: string; localAddress?: string; timeout?: number }, op: Op = {}): Promise<Socket> {
+    return this.#sockets.dial(options, op.signal)
+  }
+
+  udp(options?: { port?: number; host?: string; type?: 'udp4' | 'udp6' }, op: Op = {}): Promise<UdpSocket> {
+    return this.#sockets.udp(options, op.signal)
+  }
+
+  agent(options?: { keepAlive?: boolean }): Agent {
+    return this.#sockets.agent(options)
+  }
+}
+
+function publicEndpoint({ network, ifname, hostIfname, mac, mtu, ipv4, ipv6 }: EndpointRecord): Endpoint {
+  return {
+    network,
+    ifname,
+    ...(hostIfname && { hostIfname }),
+    mac,
+    mtu,
+    ...(ipv4 && { ipv4: present(ipv4) }),
+    ...(ipv6 && { ipv6: present(ipv6) }),
+  }
+}
+
+function present({ address, prefix, gateway }: NonNullable<EndpointRecord['ipv4']>): NonNullable<Endpoint['ipv4']> {
+  return { address, prefix, ...(gateway !== undefined && { gateway }) }
+}

@@ -1,0 +1,59 @@
+/** Where the intent is kept. The folder is on tmpfs: it lives exactly as long as the kernel state that it describes. */
+import { join } from 'node:path'
+
+/** Paths under the state folder of one host namespace. */
+export class Layout {
+  readonly root: string
+
+  constructor(root: string) {
+    this.root = root
+  }
+
+  /** `<root>/networks` */
+  get networks(): string {
+    return join(this.root, 'networks')
+  }
+  network(name: string): string {
+    return join(this.networks, `${name}.json`)
+  }
+  get sandboxes(): string {
+    return join(this.root, 'sandboxes')
+  }
+  /** Folder of one sandbox; its flock guards everything about the sandbox. */
+  sandbox(name: string): string {
+    return join(this.sandboxes, name)
+  }
+  sandboxRecord(name: string): string {
+    return join(this.sandboxes, name, 'state.json')
+  }
+  /** One of the sandbox's own /etc files. */
+  sandboxFile(name: string, file: 'hosts' | 'hostname' | 'resolv.conf'): string {
+    return join(this.sandboxes, name, file)
+  }
+  /** Claims of the sandboxes that share this one's namespace. */
+  sandboxSharers(name: string): string {
+    return join(this.sandboxes, name, 'sharers')
+  }
+  get leases(): string {
+    return join(this.root, 'leases')
+  }
+  /** Leases of one network: symbolic links, address → sandbox. Named by id, so that a network made anew under an old name starts empty. */
+  networkLeases(id: string): string {
+    return join(this.leases, id)
+  }
+  lease(networkId: string, address: string): string {
+    return join(this.leases, networkId, address)
+  }
+  /** Claims of host ports. */
+  get ports(): string {
+    return join(this.root, 'ports')
+  }
+  /** Records that could not be read are moved here. */
+  get damaged(): string {
+    return join(this.root, 'damaged')
+  }
+  /** Everything that has to be there before the first plan. */
+  get folders(): readonly string[] {
+    return [this.root, this.networks, this.sandboxes, this.leases, this.ports]
+  }
+}

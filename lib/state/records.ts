@@ -1,0 +1,114 @@
+/** Records: what is written down of networks and sandboxes, and checked when it is read back. */
+import { z } from 'zod'
+
+/** `creating` and `removing` are rolled back (or forth) by recovery when nobody holds the record's lock. */
+const phase = z.enum(['creating', 'ready', 'changing', 'removing'])
+
+const subnet = z.object({
+  subnet: z.string(),
+  gateway: z.string(),
+  range: z.string().optional(),
+  reserved: z.record(z.string(), z.string()).optional(),
+})
+
+const networkRecord = z.object({
+  version: z.literal(1),
+  id: z.string().regex(/^[0-9a-f]{64}$/),
+  name: z.string(),
+  phase,
+  driver: z.enum(['bridge', 'macvlan', 'ipvlan', 'ptp']),
+  /** The bridge, or what else the network hangs on. */
+  device: z.string(),
+  mac: z.string(),
+  parent: z.string().optional(),
+  mtu: z.number().int(),
+  subnets: z.array(subnet),
+  icc: z.boolean(),
+  internal: z.boolean(),
+  masquerade: z.boolean(),
+  labels: z.record(z.string(), z.string()),
+  /** ISO 8601 */
+  created: z.string(),
+})
+
+const address = z.object({ address: z.string(), prefix: z.number().int(), gateway: z.string().optional() })
+
+const endpoint = z.object({
+  network: z.string(),
+  networkId: z.string(),
+  ifname: z.string(),
+  hostIfname: z.string(),
+  mac: z.string(),
+  mtu: z.number().int(),
+  ipv4: address.optional(),
+  ipv6: address.optional(),
+  gatewayPriority: z.number(),
+  aliases: z.array(z.string()),
+})
+
+const port = z.object({
+  hostIp: z.string(),
+  hostPort: z.number().int(),
+  containerPort: z.number().int(),
+  protocol: z.enum(['tcp', 'udp', 'sctp']),
+})
+
+const sandboxRecord = z.object({
+  version: z.literal(1),
+  id: z.string().regex(/^[0-9a-f]{64}$/),
+  name: z.string(),
+  phase,
+  mode: z.enum(['bridge', 'host', 'container', 'none']),
+  /** `container` mode: whose namespace it is. */
+  shares: z.string().optional(),
+  /** owned: made by netmode and deleted with the sandbox. */
+  netns: z.object({ path: z.string(), owned: z.boolean(), inode: z.string().optional() }),
+  endpoints: z.array(endpoint),
+  ports: z.array(port),
+  /** While `changing`: those of `ports` that a publish is adding, taken back if it doesn't get through. */
+  pending: z.array(port).optional(),
+  hostname: z.string(),
+  files: z.object({
+    dns: z.array(z.string()),
+    dnsSearch: z.array(z.string()),
+    dnsOptions: z.array(z.string()),
+    addHosts: z.array(z.string()),
+  }),
+  expose: z.array(z.string()),
+  labels: z.record(z.string(), z.string()),
+  /** The process that has to be alive for an ephemeral sandbox to stay: pid and start time. */
+  ephemeral: z.object({ pid: z.number().int(), started: z.string() }).optional(),
+  created: z.string(),
+})
+
+export type SubnetRecord = z.infer<typeof subnet>
+export type NetworkRecord = z.infer<typeof networkRecord>
+export type EndpointRecord = z.infer<typeof endpoint>
+export type PortRecord = z.infer<typeof port>
+export type SandboxRecord = z.infer<typeof sandboxRecord>
+export type Phase = z.infer<typeof phase>
+
+/** undefined: not a record (torn, damaged, or of a later version). */
+export function parseNetwork(text: string): NetworkRecord | undefined {
+  return parse(networkRecord, text)
+}
+
+/** undefined: not a record. */
+export function parseSandbox(text: string): SandboxRecord | undefined {
+  return parse(sandboxRecord, text)
+}
+
+/** Answers the object as it was written, not the schema's copy of it: `format` then gives the very same text again. */
+function parse<T>(schema: z.ZodType<T>, text: string): T | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return schema.safeParse(value).success ? (value as T) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A record as it goes to disk. */
+export function format(record: NetworkRecord | SandboxRecord): string {
+  return `${JSON.stringify(record)}\n`
+}

@@ -1,0 +1,100 @@
+/** Reading what is written down. Writing is part of the plans. */
+import { mkdir, readdir, readFile, readlink, rename } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+
+import type { Layout } from './layout.js'
+import { type NetworkRecord, parseNetwork, parseSandbox, type SandboxRecord } from './records.js'
+
+/** Record names that could not be read, as `sandboxes/x`; recovery sets them aside. */
+export type Damaged = string
+
+/** The records of one state folder. */
+export class Store {
+  readonly #layout: Layout
+
+  constructor(layout: Layout) {
+    this.#layout = layout
+  }
+
+  /** undefined: there is none, or it can't be read. */
+  async network(name: string): Promise<NetworkRecord | undefined> {
+    const text = await read(this.#layout.network(name))
+    return text === undefined ? undefined : parseNetwork(text)
+  }
+
+  /** undefined: there is none, or it can't be read. */
+  async sandbox(name: string): Promise<SandboxRecord | undefined> {
+    const text = await read(this.#layout.sandboxRecord(name))
+    return text === undefined ? undefined : parseSandbox(text)
+  }
+
+  /** Sorted by name. */
+  async networks(): Promise<{ readonly records: readonly NetworkRecord[]; readonly damaged: readonly Damaged[] }> {
+    const files = (await list(this.#layout.networks)).filter(file => file.endsWith('.json'))
+    const names = files.map(file => basename(file, '.json'))
+    return this.#all(names, name => this.#layout.network(name), parseNetwork, 'networks')
+  }
+
+  /** Sorted by name. A folder without a record is one whose creation has just begun (or ended early): not listed. */
+  async sandboxes(): Promise<{ readonly records: readonly SandboxRecord[]; readonly damaged: readonly Damaged[] }> {
+    return this.#all(await list(this.#layout.sandboxes), name => this.#layout.sandboxRecord(name), parseSandbox, 'sandboxes')
+  }
+
+  /** Names that have a folder, whatever is in it. */
+  sandboxNames(): Promise<readonly string[]> {
+    return list(this.#layout.sandboxes)
+  }
+
+  /** Addresses that are leased, with their holders' names unread. */
+  leases(networkId: string): Promise<readonly string[]> {
+    return list(this.#layout.networkLeases(networkId))
+  }
+
+  /** Every claim below a folder of claims (leases, ports): `<folder>/<group>/<claim>` → holder. */
+  async claims(folder: string): Promise<readonly { readonly path: string; readonly holder: string }[]> {
+    const claims: { path: string; holder: string }[] = []
+    for (const group of await list(folder)) {
+      for (const name of await list(join(folder, group))) {
+        const path = join(folder, group, name)
+        const holder = await readlink(path).catch(ignoreMissing)
+        if (holder !== undefined) claims.push({ path, holder })
+      }
+    }
+    return claims
+  }
+
+  /** Moves a damaged record out of the way. */
+  async setAside(damaged: Damaged): Promise<void> {
+    const [kind, name = ''] = damaged.split('/')
+    const path = kind === 'networks' ? this.#layout.network(name) : this.#layout.sandboxRecord(name)
+    await mkdir(this.#layout.damaged, { recursive: true })
+    await rename(path, join(this.#layout.damaged, `${kind}-${name}-${Date.now()}.json`)).catch(ignoreMissing)
+  }
+
+  async #all<T>(names: readonly string[], path: (name: string) => string, parse: (text: string) => T | undefined, kind: string) {
+    const records: T[] = []
+    const damaged: Damaged[] = []
+    const texts = await Promise.all(names.map(name => read(path(name))))
+    for (const [i, text] of texts.entries()) {
+      if (text === undefined) continue // removed meanwhile
+      const record = parse(text)
+      if (record === undefined) damaged.push(`${kind}/${names[i]}`)
+      else records.push(record)
+    }
+    return { records, damaged }
+  }
+}
+
+async function read(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch(ignoreMissing)
+}
+
+async function list(folder: string): Promise<readonly string[]> {
+  const names = (await readdir(folder).catch(ignoreMissing)) ?? []
+  return names.filter(name => !name.startsWith('.')).sort()
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
+  throw error
+}

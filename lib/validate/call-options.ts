@@ -1,0 +1,60 @@
+/** What the other calls of the front door take: `openHost` and the filters of `list` and `prune`. */
+import { types } from 'node:util'
+import { type HostConfig, hostConfig } from '../config.js'
+import type { Filter, Labels, Mode, NamespaceRef, OpenHostOptions } from '../contract.js'
+import { absolutePath, array, boolean, type Guard, line, namespaceRef, networkName, object, oneOf, present, signal } from './guards.js'
+
+export interface ValidFilter {
+  readonly name?: string
+  /** All must be there; without `value` the key alone. */
+  readonly labels: readonly { readonly key: string; readonly value?: string }[]
+  readonly network?: string
+  readonly mode?: Mode
+}
+
+const labelFilter: Guard<{ readonly key: string; readonly value?: string }> = (value, field) => {
+  const [, key = '', text] = /^([^=]*)(?:=(.*))?$/.exec(line(value, field)) ?? []
+  return present({ key: line(key, field), value: text })
+}
+
+const filterKeys = ['name', 'label', 'network', 'mode'] as const satisfies readonly (keyof Filter)[]
+
+/** Absent means everything. Throws ERR_NETMODE_INVALID_ARGUMENT. */
+export function filter(input: unknown = {}): ValidFilter {
+  const fields = object(input, '', filterKeys)
+  const label = fields.raw('label')
+  const many = Array.isArray(label) && !types.isProxy(label)
+  return present({
+    name: fields.optional('name', line),
+    labels: label === undefined ? [] : many ? fields.required('label', array(labelFilter)) : [fields.required('label', labelFilter)],
+    network: fields.optional('network', networkName),
+    mode: fields.optional('mode', oneOf('bridge', 'host', 'container', 'none')),
+  })
+}
+
+/** Do labels have all that a filter asks for? */
+export function hasLabels(labels: Labels, wanted: ValidFilter['labels']): boolean {
+  return wanted.every(({ key, value }) => Object.hasOwn(labels, key) && (value === undefined || labels[key] === value))
+}
+
+export interface ValidOpenOptions {
+  readonly stateDir?: string
+  readonly netns?: NamespaceRef
+  readonly config: HostConfig
+  readonly repair: boolean
+  readonly signal?: AbortSignal
+}
+
+const openKeys = ['stateDir', 'netns', 'config', 'repair', 'signal'] as const satisfies readonly (keyof OpenHostOptions)[]
+
+/** Throws ERR_NETMODE_INVALID_ARGUMENT. */
+export function openOptions(input: unknown = {}): ValidOpenOptions {
+  const fields = object(input, '', openKeys)
+  return present({
+    stateDir: fields.optional('stateDir', absolutePath),
+    netns: fields.optional('netns', namespaceRef),
+    config: fields.optional('config', hostConfig) ?? hostConfig({}),
+    repair: fields.optional('repair', boolean) ?? true,
+    signal: fields.optional('signal', signal),
+  })
+}

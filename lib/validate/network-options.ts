@@ -1,0 +1,237 @@
+/** What `networks.create` takes, checked and spelled out. */
+import type { Labels, NetworkOptions, Subnet } from '../contract.js'
+import { invalid } from '../errors.js'
+import {
+  type Cidr,
+  contains,
+  containsBlock,
+  type Family,
+  formatCidr,
+  formatIp,
+  gatewayOf,
+  overlaps,
+  parseCidr,
+  parseIp,
+  usableOf,
+} from '../network/cidr.js'
+import {
+  array,
+  boolean,
+  cidr,
+  type Fields,
+  type Guard,
+  ifname,
+  integer,
+  ip,
+  labels,
+  line,
+  networkName,
+  newIfname,
+  object,
+  oneOf,
+  present,
+} from './guards.js'
+
+export type NetworkDriver = NonNullable<NetworkOptions['driver']>
+
+/** A subnet with everything that can be known before the kernel is asked; all text canonical. */
+export interface ValidSubnet {
+  readonly family: Family
+  readonly subnet: string
+  readonly gateway: string
+  readonly range?: string
+  readonly reserved: Readonly<Record<string, string>>
+}
+
+export interface ValidNetworkOptions {
+  readonly name: string
+  readonly driver: NetworkDriver
+  /** Empty, or without IPv6 where `ipv6` is set: to be chosen from the pools. */
+  readonly subnets: readonly ValidSubnet[]
+  readonly bridge?: string
+  readonly parent?: string
+  readonly mtu?: number
+  readonly icc: boolean
+  readonly internal: boolean
+  readonly masquerade: boolean
+  readonly ipv6: boolean
+  readonly labels: Labels
+}
+
+const keys = [
+  'name',
+  'driver',
+  'subnets',
+  'gateway',
+  'bridge',
+  'parent',
+  'mtu',
+  'icc',
+  'internal',
+  'masquerade',
+  'ipv6',
+  'labels',
+] as const satisfies readonly (keyof NetworkOptions)[]
+
+/** Docker's options for a network. Throws ERR_NETMODE_INVALID_ARGUMENT, or SUBNET_OVERLAP never: that needs the host. */
+export function networkOptions(input: unknown): ValidNetworkOptions {
+  const fields = object(input, '', keys)
+  const driver = fields.optional('driver', oneOf('bridge', 'macvlan', 'ipvlan', 'ptp')) ?? 'bridge'
+  refuseForDriver(fields, driver)
+  const subnets = withGateway(fields.optional('subnets', subnetList) ?? [], fields)
+  const hasV6 = subnets.some(({ family }) => family === 6)
+  const ipv6 = fields.optional('ipv6', boolean) ?? hasV6
+  if (hasV6 && !ipv6) throw invalid('ipv6', 'true (an IPv6 subnet is given)', false)
+  return present({
+    name: fields.required('name', networkName),
+    driver,
+    subnets,
+    bridge: fields.optional('bridge', newIfname),
+    parent: driver === 'macvlan' || driver === 'ipvlan' ? fields.required('parent', ifname) : undefined,
+    // RFC 791 and RFC 8200: the least that a link must carry.
+    mtu: fields.optional('mtu', integer(ipv6 ? 1280 : 68, 65_535)),
+    icc: fields.optional('icc', boolean) ?? true,
+    internal: fields.optional('internal', boolean) ?? false,
+    masquerade: fields.optional('masquerade', boolean) ?? true,
+    ipv6,
+    labels: fields.optional('labels', labels) ?? {},
+  })
+}
+
+/** Options that mean nothing to a driver would be promises that nobody keeps. */
+const foreign: Readonly<Record<NetworkDriver, readonly (typeof keys)[number][]>> = {
+  bridge: ['parent'],
+  ptp: ['parent', 'bridge'],
+  macvlan: ['bridge', 'icc', 'masquerade'],
+  ipvlan: ['bridge', 'icc', 'masquerade'],
+}
+
+function refuseForDriver(fields: Fields<(typeof keys)[number]>, driver: NetworkDriver): void {
+  for (const key of foreign[driver]) {
+    if (fields.has(key)) throw invalid(key, `no value with the driver ${driver}`, fields.raw(key))
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------- subnets
+
+const subnetKeys = ['subnet', 'gateway', 'range', 'reserved'] as const satisfies readonly (keyof Subnet)[]
+
+const subnetList: Guard<readonly ParsedSubnet[]> = (value, field) => {
+  const subnets = array(oneSubnet)(value, field)
+  for (const [i, one] of subnets.entries()) {
+    const other = subnets.slice(0, i).find(({ block }) => overlaps(block, one.block))
+    if (other) throw invalid(`${field}[${i}]`, `a subnet that does not overlap ${other.subnet}`, one.subnet)
+  }
+  return subnets
+}
+
+interface ParsedSubnet extends ValidSubnet {
+  readonly block: Cidr
+  readonly ownGateway: boolean
+}
+
+const oneSubnet: Guard<ParsedSubnet> = (value, field) => {
+  if (typeof value === 'string') return subnetOf(value, field, {})
+  const fields = object(value, field, subnetKeys)
+  const text = fields.required('subnet', cidr)
+  const block = parseCidr(text)
+  return subnetOf(text, fields.path('subnet'), {
+    gateway: fields.optional('gateway', usableIn(block)),
+    range: fields.optional('range', rangeIn(block)),
+    reserved: fields.optional('reserved', reservedIn(block)),
+  })
+}
+
+function subnetOf(
+  text: string,
+  field: string,
+  given: { gateway?: string | undefined; range?: string | undefined; reserved?: Readonly<Record<string, string>> | undefined },
+): ParsedSubnet {
+  const block = parseCidr(cidr(text, field))
+  const why = unfit.find(one => overlaps(one.block, block))?.what
+  if (why) throw invalid(field, `a subnet for hosts (this one has ${why} addresses)`, text)
+  return present({
+    family: block.family,
+    subnet: formatCidr(block),
+    gateway: given.gateway ?? defaultGateway(block, given.reserved),
+    range: given.range,
+    reserved: given.reserved ?? {},
+    block,
+    ownGateway: given.gateway !== undefined,
+  })
+}
+
+const unfit = [
+  { cidr: '0.0.0.0/8', what: '"this network"' },
+  { cidr: '127.0.0.0/8', what: 'loopback' },
+  { cidr: '224.0.0.0/3', what: 'multicast or reserved' },
+  { cidr: '::/8', what: 'loopback or IPv4-mapped' },
+  { cidr: 'fe80::/10', what: 'link-local' },
+  { cidr: 'ff00::/8', what: 'multicast' },
+].map(({ cidr: text, what }) => ({ what, block: parseCidr(text) }))
+
+/** The first usable address that isn't reserved for something else. */
+function defaultGateway(block: Cidr, reserved: Readonly<Record<string, string>> = {}): string {
+  const taken = new Set(Object.values(reserved))
+  const first = gatewayOf(block)
+  for (let value = first.value; value <= usableOf(block).last.value; value++) {
+    const text = formatIp({ family: block.family, value })
+    if (!taken.has(text)) return text
+  }
+  return formatIp(first)
+}
+
+/** An address that a host can have in the block: not its network or broadcast address. */
+function usableIn(block: Cidr): Guard<string> {
+  return (value, field) => {
+    const text = ip(value, field)
+    const { first, last } = usableOf(block)
+    const address = parseIp(text)
+    if (!contains(block, address) || address.value < first.value || address.value > last.value) {
+      throw invalid(field, `an address from ${formatIp(first)} to ${formatIp(last)} (in ${formatCidr(block)})`, value, { range: true })
+    }
+    return text
+  }
+}
+
+function rangeIn(block: Cidr): Guard<string> {
+  return (value, field) => {
+    const text = cidr(value, field)
+    if (!containsBlock(block, parseCidr(text))) throw invalid(field, `a block inside ${formatCidr(block)}`, value, { range: true })
+    return text
+  }
+}
+
+function reservedIn(block: Cidr): Guard<Readonly<Record<string, string>>> {
+  return (value, field) => {
+    const pairs = Object.entries(labels(value, field)).map(([name, address]): [string, string] => {
+      return [line(name, field), usableIn(block)(address, `${field}.${name}`)]
+    })
+    const twice = pairs.find(([, address], i) => pairs.findIndex(([, other]) => other === address) < i)
+    if (twice) throw invalid(`${field}.${twice[0]}`, 'each address once', twice[1])
+    return Object.fromEntries(pairs)
+  }
+}
+
+/** The top-level `gateway` belongs to the one subnet that it lies in. */
+function withGateway(parsed: readonly ParsedSubnet[], fields: Fields<(typeof keys)[number]>): readonly ValidSubnet[] {
+  const gateway = fields.optional('gateway', ip)
+  const home = gateway === undefined ? undefined : parsed.find(({ block }) => contains(block, parseIp(gateway)))
+  if (gateway !== undefined) {
+    if (!home) throw invalid('gateway', parsed.length > 0 ? 'an address inside one of the subnets' : 'subnets beside it', gateway)
+    if (home.ownGateway) throw invalid('gateway', `one gateway for ${home.subnet} (${home.gateway} is given with it)`, gateway)
+    usableIn(home.block)(gateway, 'gateway')
+  }
+  return parsed.map(({ block, ownGateway, ...subnet }) => {
+    const own = gateway !== undefined && home?.block === block ? { ...subnet, gateway } : subnet
+    const holder = Object.entries(own.reserved).find(([, address]) => address === own.gateway)?.[0]
+    if (holder !== undefined) throw invalid('reserved', `an address other than the gateway for ${holder}`, own.gateway)
+    return own
+  })
+}
+
+/** A subnet from the pools, as if it had been given. */
+export function validSubnet(subnet: string): ValidSubnet {
+  const { block, ownGateway, ...valid } = subnetOf(subnet, 'subnet', {})
+  return valid
+}

@@ -1,0 +1,214 @@
+/** What `sandboxes.create` and `attach` take, checked and spelled out. */
+import type { EndpointOptions, Labels, Mode, NamespaceRef, SandboxOptions } from '../contract.js'
+import { invalid } from '../errors.js'
+import { type ContainerPort, exposeInputs, type PortRequest, publishInputs } from '../sandbox/port-grammar.js'
+import {
+  type AddHost,
+  addHost,
+  array,
+  boolean,
+  dnsOption,
+  type Fields,
+  type Guard,
+  hostIpv4,
+  hostIpv6,
+  hostname,
+  integer,
+  ip,
+  labels,
+  mac,
+  namespaceRef,
+  networkName,
+  newIfname,
+  object,
+  present,
+  sandboxName,
+  searchDomain,
+} from './guards.js'
+
+export interface ValidEndpointOptions {
+  readonly ip?: string
+  readonly ip6?: string
+  readonly mac?: string
+  readonly ifname?: string
+  readonly gatewayPriority: number
+  readonly aliases: readonly string[]
+}
+
+/** One network to attach to. */
+export interface Attachment extends ValidEndpointOptions {
+  readonly network: string
+}
+
+export interface ValidSandboxOptions {
+  readonly name: string
+  readonly mode: Mode
+  /** Mode `container`: the sandbox whose namespace is shared. */
+  readonly joins?: string
+  /** Mode `bridge`: one or more; else empty. */
+  readonly attachments: readonly Attachment[]
+  readonly netns?: NamespaceRef
+  readonly publish: readonly PortRequest[]
+  readonly expose: readonly ContainerPort[]
+  readonly publishAll: boolean
+  readonly hostname?: string
+  readonly dns: readonly string[]
+  readonly dnsSearch: readonly string[]
+  readonly dnsOptions: readonly string[]
+  readonly addHosts: readonly AddHost[]
+  readonly labels: Labels
+  readonly ephemeral: boolean
+}
+
+// ---------------------------------------------------------------------------------------------------- endpoints
+
+const endpointKeys = ['ip', 'ip6', 'mac', 'ifname', 'gatewayPriority', 'aliases'] as const satisfies readonly (keyof EndpointOptions)[]
+type EndpointKey = (typeof endpointKeys)[number]
+
+/** How to attach; absent means all defaults. Throws ERR_NETMODE_INVALID_ARGUMENT. */
+export function endpointOptions(input: unknown = {}, field = ''): ValidEndpointOptions {
+  return readEndpoint(object(input, field, endpointKeys))
+}
+
+function readEndpoint(fields: Fields<EndpointKey>): ValidEndpointOptions {
+  return present({
+    ip: fields.optional('ip', hostIpv4),
+    ip6: fields.optional('ip6', hostIpv6),
+    mac: fields.optional('mac', mac),
+    ifname: fields.optional('ifname', newIfname),
+    gatewayPriority: fields.optional('gatewayPriority', integer(-(2 ** 31), 2 ** 31 - 1)) ?? 0,
+    aliases: [...new Set(fields.optional('aliases', array(hostname)) ?? [])],
+  })
+}
+
+const attachment: Guard<Attachment> = (value, field) => {
+  const fields = object(value, field, ['network', ...endpointKeys])
+  return { network: fields.required('network', networkName), ...readEndpoint(fields) }
+}
+
+// ---------------------------------------------------------------------------------------------------- sandboxes
+
+const sandboxKeys = [
+  'name',
+  'network',
+  'networks',
+  ...endpointKeys,
+  'netns',
+  'publish',
+  'expose',
+  'publishAll',
+  'hostname',
+  'dns',
+  'dnsSearch',
+  'dnsOptions',
+  'addHosts',
+  'labels',
+  'ephemeral',
+] as const satisfies readonly (keyof SandboxOptions)[]
+type SandboxKey = (typeof sandboxKeys)[number]
+
+/** All of `docker run`'s network options. Throws ERR_NETMODE_INVALID_ARGUMENT naming the field, conflicts included. */
+export function sandboxOptions(input: unknown): ValidSandboxOptions {
+  const fields = object(input, '', sandboxKeys)
+  const name = fields.required('name', sandboxName)
+  const target = targetOf(fields)
+  refuseInMode(fields, target.mode)
+  if (target.joins === name) throw invalid('network', 'another sandbox than itself', fields.raw('network'))
+  const list = <T>(key: SandboxKey, guard: Guard<T>): readonly T[] => fields.optional(key, array(guard)) ?? []
+  return present({
+    name,
+    ...target,
+    netns: fields.optional('netns', namespaceRef),
+    publish: fields.optional('publish', publishList) ?? [],
+    expose: fields.optional('expose', exposeInputs) ?? [],
+    publishAll: fields.optional('publishAll', boolean) ?? false,
+    hostname: fields.optional('hostname', hostname),
+    dns: list('dns', ip),
+    dnsSearch: list('dnsSearch', searchDomain),
+    dnsOptions: list('dnsOptions', dnsOption),
+    addHosts: list('addHosts', addHost),
+    labels: fields.optional('labels', labels) ?? {},
+    ephemeral: fields.optional('ephemeral', boolean) ?? false,
+  })
+}
+
+const publishList: Guard<readonly PortRequest[]> = (value, field) => {
+  if (!Array.isArray(value)) throw invalid(field, 'an array of ports', value)
+  return publishInputs(value, field)
+}
+
+interface Target {
+  readonly mode: Mode
+  readonly joins?: string
+  readonly attachments: readonly Attachment[]
+}
+
+/** `network` or `networks` as a mode and what to attach to. */
+function targetOf(fields: Fields<SandboxKey>): Target {
+  if (fields.has('networks')) {
+    for (const key of ['network', ...endpointKeys] as const) {
+      if (fields.has(key)) throw invalid(key, 'no value beside networks', fields.raw(key))
+    }
+    return { mode: 'bridge', attachments: fields.required('networks', attachmentList) }
+  }
+  const network = fields.optional('network', networkOrMode) ?? 'bridge'
+  if (network === 'host' || network === 'none') return { mode: network, attachments: [] }
+  if (network.startsWith('container:')) return { mode: 'container', joins: network.slice('container:'.length), attachments: [] }
+  return { mode: 'bridge', attachments: [{ network, ...readEndpoint(fields) }] }
+}
+
+const networkOrMode: Guard<string> = (value, field) => {
+  if (value === 'host' || value === 'none') return value
+  if (typeof value !== 'string' || !value.startsWith('container:')) return networkName(value, field)
+  sandboxName(value.slice('container:'.length), field)
+  return value
+}
+
+const attachmentList: Guard<readonly Attachment[]> = (value, field) => {
+  const list = array(attachment)(value, field)
+  if (list.length === 0) throw invalid(field, "at least one network (network: 'none' for a sandbox without)", value)
+  for (const key of ['network', 'ifname', 'mac'] as const) {
+    const twice = list.findIndex((one, i) => one[key] !== undefined && list.findIndex(other => other[key] === one[key]) < i)
+    if (twice >= 0) throw invalid(`${field}[${twice}].${key}`, `each ${key} once`, list[twice]?.[key])
+  }
+  return list
+}
+
+// ---------------------------------------------------------------------------------------------------- conflicts
+
+const ofTheEndpoint = endpointKeys
+const ofTheFiles = ['hostname', 'dns', 'dnsSearch', 'dnsOptions', 'addHosts'] as const
+const ofThePorts = ['publish', 'expose', 'publishAll'] as const
+
+/** Why an option means nothing in a mode. Docker warns about some of these and ignores them; a clear error is kinder. */
+const refused: Readonly<Record<Mode, readonly { readonly keys: readonly SandboxKey[]; readonly why: string }[]>> = {
+  bridge: [],
+  none: [
+    { keys: ofThePorts, why: 'network none: nothing reaches a sandbox that has only a loopback device' },
+    { keys: ofTheEndpoint, why: 'network none: there is no endpoint to give it to' },
+  ],
+  host: [
+    { keys: ofThePorts, why: "network host: the sandbox's ports are the host's own already" },
+    { keys: ofTheEndpoint, why: "network host: interfaces and addresses are the host's own" },
+    { keys: ofTheFiles, why: "network host: names and resolver are the host's own" },
+    { keys: ['netns'], why: "network host: the namespace is the host's own" },
+  ],
+  container: [
+    { keys: ofThePorts, why: 'network container: publish on the sandbox whose namespace is shared' },
+    { keys: ofTheEndpoint, why: 'network container: addresses belong to the sandbox whose namespace is shared' },
+    { keys: ofTheFiles, why: 'network container: they belong to the sandbox whose namespace is shared' },
+    { keys: ['netns'], why: "network container: the namespace is the other sandbox's" },
+  ],
+}
+
+function refuseInMode(fields: Fields<SandboxKey>, mode: Mode): void {
+  for (const { keys, why } of refused[mode]) {
+    const key = keys.find(one => fields.has(one) && !asksNothing(fields.raw(one)))
+    if (key !== undefined) throw invalid(key, `no value (${why})`, fields.raw(key))
+  }
+}
+
+/** `publish: []` and `publishAll: false` are what every mode does. Still checked by their guards afterwards. */
+function asksNothing(value: unknown): boolean {
+  return value === false || (Array.isArray(value) && value.length === 0)
+}

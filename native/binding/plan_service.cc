@@ -1,0 +1,71 @@
+#include "binding/plan_service.h"
+
+#include <utility>
+
+#include "binding/write_report.h"
+
+namespace netmode::binding {
+namespace {
+
+// Plans wait in the kernel most of the time (a new namespace, the routing lock): more threads than cores are worth having,
+// more than a few only queue up at the kernel's own lock.
+constexpr std::size_t kThreads = 4;
+
+}  // namespace
+
+PlanService::PlanService(Napi::Env env) : env_(env) {
+  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "netmode"), 0, 1, nullptr, nullptr, this, OnLoop, &wake_);
+  napi_unref_threadsafe_function(env, wake_);
+  // Hooks run last in, first out: this one before the threadsafe function's own, so that no thread calls into a closed one.
+  napi_add_env_cleanup_hook(env, OnExit, this);
+  pool_ = std::make_unique<program::Pool>(kThreads, [this] { napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking); });
+}
+
+PlanService::~PlanService() {
+  if (pool_ == nullptr) return;
+  napi_remove_env_cleanup_hook(env_, OnExit, this);
+  Stop();
+}
+
+void PlanService::OnExit(void *service) { static_cast<PlanService *>(service)->Stop(); }
+
+void PlanService::Stop() {
+  pool_.reset();
+  waiting_.clear();
+  napi_release_threadsafe_function(wake_, napi_tsfn_abort);
+}
+
+Result<std::uint32_t> PlanService::Run(std::shared_ptr<program::Session> session, std::vector<program::Step> steps, Napi::Function done) {
+  auto job = std::make_shared<program::Job>();
+  job->id = next_id_++;
+  job->session = std::move(session);
+  job->steps = std::move(steps);
+  if (auto submitted = pool_->Submit(job); !submitted) return std::unexpected(submitted.error());
+  if (waiting_.empty()) napi_ref_threadsafe_function(env_, wake_);
+  waiting_.emplace(job->id, Waiting{.job = job, .done = Napi::Persistent(done)});
+  return job->id;
+}
+
+void PlanService::Cancel(std::uint32_t id) {
+  const auto found = waiting_.find(id);
+  if (found != waiting_.end()) found->second.job->cancelled.store(true, std::memory_order_relaxed);
+}
+
+void PlanService::OnLoop(napi_env env, napi_value, void *service, void *) {
+  if (env != nullptr) static_cast<PlanService *>(service)->Deliver(env);
+}
+
+void PlanService::Deliver(Napi::Env env) {
+  if (pool_ == nullptr) return;
+  for (const auto &job : pool_->TakeFinished()) {
+    const Napi::HandleScope scope(env);
+    const auto found = waiting_.find(job->id);
+    const Napi::FunctionReference done = std::move(found->second.done);
+    waiting_.erase(found);
+    if (waiting_.empty()) napi_unref_threadsafe_function(env, wake_);
+    done.Call({Write(env, job->report)});
+    if (env.IsExceptionPending()) return;  // the callback is ours and throws only when the environment is being torn down
+  }
+}
+
+}  // namespace netmode::binding

@@ -1,0 +1,61 @@
+#include "binding/read_netns.h"
+
+namespace netmode::binding {
+
+namespace {
+
+// Absent: the host.
+[[nodiscard]] std::string ReadNs(Object &object) { return object.OptionalString("ns").value_or(""); }
+
+}  // namespace
+
+netns::NetnsCreate ReadNetnsCreate(Object &object) { return {.name = object.String("name"), .slot = object.String("slot")}; }
+
+netns::NetnsOpen ReadNetnsOpen(Object &object) {
+  return {.slot = object.String("slot"),
+          .path = object.OptionalString("path"),
+          .pid = object.OptionalU32("pid"),
+          .fd = object.OptionalI32("fd"),
+          .inode = object.OptionalU64("inode")};
+}
+
+netns::NetnsDelete ReadNetnsDelete(Object &object) {
+  return {.name = object.String("name"), .inode = object.OptionalU64("inode"), .missing_ok = object.Flag("missingOk")};
+}
+
+netns::NetnsIdentify ReadNetnsIdentify(Object &object) { return {.ns = ReadNs(object)}; }
+
+netns::SysctlSet ReadSysctlSet(Object &object) {
+  return {.ns = ReadNs(object), .key = object.String("key"), .value = object.String("value"), .missing_ok = object.Flag("missingOk")};
+}
+
+netns::SysctlRestore ReadSysctlRestore(Object &object) { return {.ns = ReadNs(object), .key = object.String("key")}; }
+
+netns::SysctlGet ReadSysctlGet(Object &object) { return {.ns = ReadNs(object), .key = object.String("key")}; }
+
+netns::SocketRequest ReadSocketRequest(Object &object) {
+  using Type = netns::SocketRequest::Type;
+  const std::uint32_t family = object.U32("family");
+  if (family != 4 && family != 6) object.MarkBad("family");
+  const std::string type = object.String("type");
+  if (type != "stream" && type != "datagram") object.MarkBad("type");
+  const auto port = object.OptionalU32("port");
+  if (port.value_or(0) > UINT16_MAX) object.MarkBad("port");
+  netns::SocketRequest request{.family = static_cast<int>(family),
+                               .type = type == "stream" ? Type::kStream : Type::kDatagram,
+                               .address = object.OptionalString("address"),
+                               .backlog = object.OptionalI32("backlog"),
+                               .ipv6_only = object.Flag("ipv6Only")};
+  if (port) request.port = static_cast<std::uint16_t>(*port);
+  return request;
+}
+
+Napi::Object WriteIdentity(Napi::Env env, const netns::Identity &identity) {
+  auto object = Napi::Object::New(env);
+  object["dev"] = Napi::BigInt::New(env, identity.device);
+  object["inode"] = Napi::BigInt::New(env, identity.inode);
+  if (identity.cookie) object["cookie"] = Napi::BigInt::New(env, *identity.cookie);
+  return object;
+}
+
+}  // namespace netmode::binding

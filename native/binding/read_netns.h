@@ -1,0 +1,26 @@
+// Reads the ops on namespaces and sysctls (lib/plan/op.ts), and requests for sockets, into their native structs; writes what they
+// answer. Wrong fields are marked on the object.
+#pragma once
+
+#include "binding/object.h"
+#include "netns/namespace.h"
+#include "netns/socket.h"
+#include "netns/sysctl.h"
+
+namespace netmode::binding {
+
+[[nodiscard]] netns::NetnsCreate ReadNetnsCreate(Object &object);
+[[nodiscard]] netns::NetnsOpen ReadNetnsOpen(Object &object);
+[[nodiscard]] netns::NetnsDelete ReadNetnsDelete(Object &object);
+[[nodiscard]] netns::NetnsIdentify ReadNetnsIdentify(Object &object);
+[[nodiscard]] netns::SysctlSet ReadSysctlSet(Object &object);
+[[nodiscard]] netns::SysctlRestore ReadSysctlRestore(Object &object);
+[[nodiscard]] netns::SysctlGet ReadSysctlGet(Object &object);
+
+// `{ family: 4 | 6, type: 'stream' | 'datagram', address?, port?, backlog?, ipv6Only? }`
+[[nodiscard]] netns::SocketRequest ReadSocketRequest(Object &object);
+
+// `{ dev: bigint, inode: bigint, cookie?: bigint }`
+[[nodiscard]] Napi::Object WriteIdentity(Napi::Env env, const netns::Identity &identity);
+
+}  // namespace netmode::binding

@@ -1,0 +1,148 @@
+#include "binding/read_plan.h"
+
+#include <string_view>
+#include <utility>
+
+#include "binding/read_netns.h"
+#include "binding/read_nft.h"
+#include "binding/read_rtnl.h"
+#include "binding/read_state.h"
+
+namespace netmode::binding {
+namespace {
+
+using program::Immediate;
+using program::Op;
+using program::RtnlVerb;
+
+template <auto kRead>
+Op Now(const char *name, Object &object) {
+  return {.name = name, .verb = Immediate{kRead(object)}};
+}
+
+template <auto kRead>
+Op Routed(const char *name, Object &object) {
+  return {.name = name, .verb = RtnlVerb{kRead(object)}};
+}
+
+Op Nft(const char *name, Object &object) {
+  auto verb = ReadNft(name, object);
+  if (!verb) object.MarkBad("op");
+  return {.name = name, .verb = verb ? std::move(*verb) : nft::Verb{}};
+}
+
+nft::ListVerb ReadList(Object &object) {
+  auto verb = ReadNftList(object);
+  if (!verb) object.MarkBad("op");
+  return verb.value_or(nft::ListVerb{});
+}
+
+state::FileRemove ReadFileRemove(Object &object) { return {.path = object.String("path")}; }
+
+state::ExpectEmpty ReadExpectEmpty(Object &object) { return {.path = object.String("path")}; }
+
+state::ExpectUnchanged ReadExpectUnchanged(Object &object) { return {.path = object.String("path"), .text = object.String("text")}; }
+
+program::SocketOpen ReadSocketOpen(Object &object) {
+  return {.ns = object.OptionalString("ns").value_or(""), .request = ReadSocketRequest(object)};
+}
+
+struct Reader {
+  const char *name;
+  Op (*read)(const char *name, Object &object);
+};
+
+// The ops of lib/plan/op.ts, the frequent ones first.
+constexpr Reader kReaders[] = {
+    {"address.add", Routed<ReadAddressVerb>},
+    {"link.set", Routed<ReadLinkSet>},
+    {"link.add", Routed<ReadLinkAdd>},
+    {"route.add", Routed<ReadRouteVerb>},
+    {"nft.element.add", Nft},
+    {"nft.element.delete", Nft},
+    {"lock", Now<ReadLock>},
+    {"file.write", Now<ReadFileWrite>},
+    {"file.remove", Now<ReadFileRemove>},
+    {"expect.empty", Now<ReadExpectEmpty>},
+    {"expect.unchanged", Now<ReadExpectUnchanged>},
+    {"claim", Now<ReadClaim>},
+    {"release", Now<ReadRelease>},
+    {"port.claim", Now<ReadPortClaim>},
+    {"port.release", Now<ReadPortRelease>},
+    {"sysctl.set", Now<ReadSysctlSet>},
+    {"sysctl.restore", Now<ReadSysctlRestore>},
+    {"link.delete", Now<ReadLinkDelete>},
+    {"netns.create", Now<ReadNetnsCreate>},
+    {"netns.delete", Now<ReadNetnsDelete>},
+    {"netns.open", Now<ReadNetnsOpen>},
+    {"folder.create", Now<ReadFolderCreate>},
+    {"folder.remove", Now<ReadFolderRemove>},
+    {"conntrack.flush", Now<ReadConntrackFlush>},
+    {"socket.open", Now<ReadSocketOpen>},
+    {"netns.identify", Now<ReadNetnsIdentify>},
+    {"sysctl.get", Now<ReadSysctlGet>},
+    {"link.list", Now<ReadLinkList>},
+    {"address.replace", Routed<ReadAddressVerb>},
+    {"address.delete", Routed<ReadAddressVerb>},
+    {"address.list", Now<ReadAddressList>},
+    {"route.replace", Routed<ReadRouteVerb>},
+    {"route.delete", Routed<ReadRouteVerb>},
+    {"route.list", Now<ReadRouteList>},
+    {"neighbor.add", Routed<ReadNeighborVerb>},
+    {"neighbor.replace", Routed<ReadNeighborVerb>},
+    {"neighbor.delete", Routed<ReadNeighborVerb>},
+    {"neighbor.list", Now<ReadNeighborList>},
+    {"rule.add", Routed<ReadRuleVerb>},
+    {"rule.delete", Routed<ReadRuleVerb>},
+    {"rule.list", Now<ReadRuleList>},
+    {"nft.table.add", Nft},
+    {"nft.table.delete", Nft},
+    {"nft.chain.add", Nft},
+    {"nft.set.add", Nft},
+    {"nft.rule.add", Nft},
+    {"nft.list", Now<ReadList>},
+};
+
+std::optional<Op> ReadOp(Object &step, const char *key, std::string &bad) {
+  auto object = step.OptionalObject(key);
+  if (!object) {
+    bad = key;
+    return std::nullopt;
+  }
+  const std::string name = object->String("op");
+  for (const Reader &reader : kReaders) {
+    if (name != reader.name) continue;
+    Op op = reader.read(reader.name, *object);
+    if (object->Bad().empty()) return op;
+    bad = std::string(key) + "." + object->Bad();
+    return std::nullopt;
+  }
+  bad = std::string(key) + ".op";
+  return std::nullopt;
+}
+
+}  // namespace
+
+ReadPlan Read(const Napi::Array &plan) {
+  ReadPlan read;
+  const std::uint32_t length = plan.Length();
+  read.steps.reserve(length);
+  for (std::uint32_t i = 0; i < length && read.bad.empty(); ++i) {
+    const Napi::HandleScope scope(plan.Env());
+    const Napi::Value value = plan.Get(i);
+    if (!value.IsObject()) {
+      read.bad = "apply";
+    } else {
+      Object step(value.As<Napi::Object>());
+      auto apply = ReadOp(step, "apply", read.bad);
+      std::optional<Op> undo;
+      if (apply && step.Has("undo")) undo = ReadOp(step, "undo", read.bad);
+      const bool journal = step.Flag("journal");
+      if (read.bad.empty()) read.steps.push_back({.apply = std::move(*apply), .undo = std::move(undo), .journal = journal});
+    }
+    if (!read.bad.empty()) read.bad = "steps[" + std::to_string(i) + "]." + read.bad;
+  }
+  return read;
+}
+
+}  // namespace netmode::binding

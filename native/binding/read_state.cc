@@ -1,0 +1,77 @@
+#include "binding/read_state.h"
+
+#include <array>
+#include <string_view>
+
+namespace netmode::binding {
+
+namespace {
+
+template <class Value>
+struct Choice {
+  std::string_view name;
+  Value value;
+};
+
+// One of a few words.
+template <class Value, std::size_t size>
+[[nodiscard]] Value ReadChoice(Object &object, const char *key, const std::array<Choice<Value>, size> &choices) {
+  const std::string word = object.String(key);
+  for (const auto &choice : choices) {
+    if (word == choice.name) return choice.value;
+  }
+  object.MarkBad(key);
+  return choices[0].value;
+}
+
+[[nodiscard]] std::uint16_t ReadPort(Object &object) {
+  const std::uint32_t port = object.U32("port");
+  if (port == 0 || port > UINT16_MAX) object.MarkBad("port");
+  return static_cast<std::uint16_t>(port);
+}
+
+// The fields that port.claim and port.release share.
+template <class Op>
+[[nodiscard]] Op ReadPortOp(Object &object) {
+  using state::Protocol;
+  constexpr std::array<Choice<Protocol>, 3> kProtocols{{{"tcp", Protocol::kTcp}, {"udp", Protocol::kUdp}, {"sctp", Protocol::kSctp}}};
+  Op op;
+  op.folder = object.String("folder");
+  op.protocol = ReadChoice(object, "protocol", kProtocols);
+  op.address = object.String("address");
+  op.port = ReadPort(object);
+  op.holder = object.String("holder");
+  return op;
+}
+
+}  // namespace
+
+state::Lock ReadLock(Object &object) {
+  using Mode = state::Lock::Mode;
+  constexpr std::array<Choice<Mode>, 2> kModes{{{"shared", Mode::kShared}, {"exclusive", Mode::kExclusive}}};
+  return {.path = object.String("path"), .mode = ReadChoice(object, "mode", kModes), .immediate = object.Flag("immediate")};
+}
+
+state::FolderCreate ReadFolderCreate(Object &object) { return {.path = object.String("path"), .ensure = object.Flag("ensure")}; }
+
+state::FolderRemove ReadFolderRemove(Object &object) { return {.path = object.String("path")}; }
+
+state::FileWrite ReadFileWrite(Object &object) {
+  using How = state::FileWrite::How;
+  constexpr std::array<Choice<How>, 3> kHows{{{"create", How::kCreate}, {"replace", How::kReplace}, {"overwrite", How::kOverwrite}}};
+  return {.path = object.String("path"), .text = object.String("text"), .how = ReadChoice(object, "how", kHows)};
+}
+
+state::Claim ReadClaim(Object &object) { return {.path = object.String("path"), .holder = object.String("holder")}; }
+
+state::Release ReadRelease(Object &object) { return {.path = object.String("path"), .holder = object.String("holder")}; }
+
+state::PortClaim ReadPortClaim(Object &object) {
+  auto op = ReadPortOp<state::PortClaim>(object);
+  op.probe = object.Flag("probe");
+  return op;
+}
+
+state::PortRelease ReadPortRelease(Object &object) { return ReadPortOp<state::PortRelease>(object); }
+
+}  // namespace netmode::binding

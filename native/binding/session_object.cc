@@ -1,0 +1,82 @@
+#include "binding/session_object.h"
+
+#include "binding/object.h"
+#include "binding/plan_service.h"
+#include "binding/read_netns.h"
+#include "binding/read_plan.h"
+#include "netns/namespace.h"
+
+namespace netmode::binding {
+namespace {
+
+// As an Error with errno and syscall; lib/native.ts makes the public error of it.
+void Throw(Napi::Env env, const Error &error) {
+  Napi::Error thrown = Napi::Error::New(env, error.detail.empty() ? error.syscall : error.detail);
+  thrown.Set("errno", static_cast<double>(error.code));
+  thrown.Set("syscall", error.syscall);
+  thrown.Set("detail", error.detail);
+  thrown.ThrowAsJavaScriptException();
+}
+
+}  // namespace
+
+Napi::Function SessionObject::Define(Napi::Env env) {
+  return DefineClass(env, "Session",
+                     {
+                         InstanceMethod<&SessionObject::Run>("run"),
+                         InstanceMethod<&SessionObject::Cancel>("cancel"),
+                         InstanceMethod<&SessionObject::Close>("close"),
+                     });
+}
+
+SessionObject::SessionObject(const Napi::CallbackInfo &info) : Napi::ObjectWrap<SessionObject>(info) {
+  auto home = [&]() -> Result<UniqueFd> {
+    if (!info[0].IsObject()) return netns::OpenCurrent();
+    Object object(info[0].As<Napi::Object>());
+    netns::NetnsOpen op{.slot = {},
+                        .path = object.OptionalString("path"),
+                        .pid = object.OptionalU32("pid"),
+                        .fd = object.OptionalI32("fd"),
+                        .inode = std::nullopt};
+    if (!object.Bad().empty()) return Fail(EINVAL, "netns.open", object.Bad());
+    return netns::Open(op);
+  }();
+  if (!home) {
+    home.error().syscall = "netns.open";
+    Throw(info.Env(), home.error());
+    return;
+  }
+  session_ = std::make_shared<program::Session>(std::move(*home));
+}
+
+Napi::Value SessionObject::Run(const Napi::CallbackInfo &info) {
+  const Napi::Env env = info.Env();
+  if (session_ == nullptr) {
+    Throw(env, Error{.code = EBADF, .syscall = "run", .detail = "the session is closed", .holder = {}, .offset = 0});
+    return env.Undefined();
+  }
+  if (!info[0].IsArray() || !info[1].IsFunction()) {
+    Napi::TypeError::New(env, "run(steps, done) takes an array and a function").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  ReadPlan plan = Read(info[0].As<Napi::Array>());
+  if (env.IsExceptionPending()) return env.Undefined();
+  if (!plan.bad.empty()) {
+    Napi::TypeError::New(env, "malformed plan at " + plan.bad).ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  const auto id = env.GetInstanceData<PlanService>()->Run(session_, std::move(plan.steps), info[1].As<Napi::Function>());
+  if (!id) {
+    Throw(env, id.error());
+    return env.Undefined();
+  }
+  return Napi::Number::New(env, *id);
+}
+
+void SessionObject::Cancel(const Napi::CallbackInfo &info) {
+  if (info[0].IsNumber()) info.Env().GetInstanceData<PlanService>()->Cancel(info[0].As<Napi::Number>().Uint32Value());
+}
+
+void SessionObject::Close(const Napi::CallbackInfo &) { session_.reset(); }
+
+}  // namespace netmode::binding

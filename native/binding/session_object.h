@@ -1,0 +1,28 @@
+// SessionObject: `new Session({ path? , pid?, fd? })`, a host namespace that plans work from.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "program/session.h"
+
+namespace netmode::binding {
+
+class SessionObject : public Napi::ObjectWrap<SessionObject> {
+ public:
+  [[nodiscard]] static Napi::Function Define(Napi::Env env);
+  explicit SessionObject(const Napi::CallbackInfo &info);
+
+ private:
+  // run(steps, done): number. Throws a TypeError naming the field of a malformed plan; nothing has been done then.
+  Napi::Value Run(const Napi::CallbackInfo &info);
+  // cancel(id)
+  void Cancel(const Napi::CallbackInfo &info);
+  // close(): plans under way finish. Idempotent.
+  void Close(const Napi::CallbackInfo &info);
+
+  std::shared_ptr<program::Session> session_;
+};
+
+}  // namespace netmode::binding

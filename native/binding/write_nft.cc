@@ -1,0 +1,75 @@
+#include "binding/write_nft.h"
+
+#include <vector>
+
+namespace netmode::binding {
+
+namespace {
+
+Napi::Object WriteField(Napi::Env env, const nft::Field &field) {
+  Napi::Object object = Napi::Object::New(env);
+  switch (field.type) {
+    case nft::DataType::kIpv4Address:
+      object.Set("ip4", field.text);
+      break;
+    case nft::DataType::kIpv6Address:
+      object.Set("ip6", field.text);
+      break;
+    case nft::DataType::kEtherAddress:
+      object.Set("mac", field.text);
+      break;
+    case nft::DataType::kInetProtocol:
+      object.Set("protocol", field.text);
+      break;
+    case nft::DataType::kInterfaceName:
+      object.Set("ifname", field.text);
+      break;
+    case nft::DataType::kInetService:
+      object.Set("port", field.number);
+      break;
+    case nft::DataType::kMark:
+      object.Set("mark", field.number);
+      break;
+  }
+  return object;
+}
+
+template <class Item, class WriteItem>
+Napi::Array WriteAll(Napi::Env env, const std::vector<Item> &items, WriteItem write) {
+  Napi::Array array = Napi::Array::New(env, items.size());
+  std::uint32_t index = 0;
+  for (const Item &item : items) array.Set(index++, write(env, item));
+  return array;
+}
+
+Napi::Object WriteTable(Napi::Env env, const nft::TableEntry &table) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("name", table.name);
+  object.Set("handle", static_cast<double>(table.handle));
+  object.Set("flags", table.flags);
+  if (table.comment) object.Set("comment", *table.comment);
+  return object;
+}
+
+Napi::Object WriteElement(Napi::Env env, const nft::ElementEntry &element) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("key", WriteAll(env, element.key, WriteField));
+  if (!element.end.empty()) object.Set("end", WriteAll(env, element.end, WriteField));
+  if (!element.data.empty()) object.Set("data", WriteAll(env, element.data, WriteField));
+  if (element.comment) object.Set("comment", *element.comment);
+  return object;
+}
+
+}  // namespace
+
+Napi::Object WriteNft(Napi::Env env, const nft::Listing &listing, bool elements) {
+  Napi::Object object = Napi::Object::New(env);
+  if (elements) {
+    object.Set("elements", WriteAll(env, listing.elements, WriteElement));
+  } else {
+    object.Set("tables", WriteAll(env, listing.tables, WriteTable));
+  }
+  return object;
+}
+
+}  // namespace netmode::binding

@@ -1,0 +1,51 @@
+#include "binding/write_report.h"
+
+#include "binding/read_netns.h"
+#include "binding/write_nft.h"
+#include "binding/write_rtnl.h"
+
+namespace netmode::binding {
+namespace {
+
+struct OutputWriter {
+  Napi::Env env;
+  Napi::Value operator()(std::monostate) const { return env.Undefined(); }
+  Napi::Value operator()(const std::string &text) const { return Napi::String::New(env, text); }
+  Napi::Value operator()(std::uint32_t number) const { return Napi::Number::New(env, number); }
+  Napi::Value operator()(const netns::Identity &identity) const { return WriteIdentity(env, identity); }
+  Napi::Value operator()(const nft::Listing &listing) const { return WriteNft(env, listing, listing.tables.empty()); }
+  template <class T>
+  Napi::Value operator()(const std::vector<T> &list) const {
+    return Write(env, list);
+  }
+};
+
+Napi::Object WriteTrouble(Napi::Env env, const program::Trouble &trouble) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("step", static_cast<double>(trouble.step));
+  object.Set("errno", trouble.error.code);
+  object.Set("syscall", trouble.error.syscall);
+  if (!trouble.error.detail.empty()) object.Set("detail", trouble.error.detail);
+  if (!trouble.error.holder.empty()) object.Set("holder", trouble.error.holder);
+  if (trouble.error.offset != 0) object.Set("offset", trouble.error.offset);
+  return object;
+}
+
+}  // namespace
+
+Napi::Object Write(Napi::Env env, const program::Report &report) {
+  Napi::Object object = Napi::Object::New(env);
+  Napi::Array outputs = Napi::Array::New(env, report.outputs.size());
+  for (std::size_t i = 0; i < report.outputs.size(); ++i) {
+    if (std::holds_alternative<std::monostate>(report.outputs[i])) continue;
+    outputs.Set(static_cast<std::uint32_t>(i), std::visit(OutputWriter{env}, report.outputs[i]));
+  }
+  object.Set("outputs", outputs);
+  if (report.failure) object.Set("failure", WriteTrouble(env, *report.failure));
+  Napi::Array undo = Napi::Array::New(env, report.undo.size());
+  for (std::size_t i = 0; i < report.undo.size(); ++i) undo.Set(static_cast<std::uint32_t>(i), WriteTrouble(env, report.undo[i]));
+  object.Set("undo", undo);
+  return object;
+}
+
+}  // namespace netmode::binding

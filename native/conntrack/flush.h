@@ -1,0 +1,29 @@
+// Flush: forgets tracked flows, so that their next packet meets the ruleset as it is now.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "netlink/socket.h"
+
+namespace netmode::conntrack {
+
+enum class Protocol : std::uint8_t { kTcp = 6, kUdp = 17, kSctp = 132 };  // IPPROTO_*
+
+// The flows whose first packet went to this address and port.
+struct ConntrackFlush {
+  std::string ns;
+  Protocol protocol = Protocol::kUdp;
+  std::optional<std::string> address;  // absent: any of `family`
+  std::uint32_t family = 4;            // 4 or 6
+  std::uint32_t port = 0;
+};
+
+// As `conntrack -D --orig-dst ADDRESS -p PROTOCOL --orig-port-dst PORT`; answers how many flows were deleted. Needs a
+// NETLINK_NETFILTER socket. With no flow tracked at all this is one question to the kernel; else one walk of its table.
+[[nodiscard]] Result<std::size_t> Flush(netlink::Socket &socket, const ConntrackFlush &op);
+
+}  // namespace netmode::conntrack

@@ -1,0 +1,82 @@
+#include "netns/sysctl.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
+
+#include "base/unique_fd.h"
+
+namespace netmode::netns {
+
+namespace {
+
+constexpr std::string_view kRoot = "/proc/sys/";
+constexpr std::string_view kBlank = " \t\n";
+// The longest value that the kernel prints in one read.
+constexpr std::size_t kMaxValue = 4096;
+
+// The path of a key. A key comes from the user: it must not lead out of net/.
+[[nodiscard]] Result<std::string> PathOf(std::string_view key) {
+  bool good = key.starts_with("net/") && !key.contains('\0');
+  for (std::string_view rest = key; good && !rest.empty();) {
+    const std::size_t slash = rest.find('/');
+    const std::string_view part = rest.substr(0, slash);
+    good = !part.empty() && part != "." && part != ".." && slash != rest.size() - 1;
+    rest.remove_prefix(slash == std::string_view::npos ? rest.size() : slash + 1);
+  }
+  if (!good) return Fail(EINVAL, "sysctl", std::string(key) + ": expected a key under net/, such as net/ipv4/ip_forward");
+  return std::string(kRoot).append(key);
+}
+
+// "4096\t131072\t6291456\n" as "4096 131072 6291456".
+[[nodiscard]] std::string Normal(std::string_view text) {
+  std::string normal;
+  while (true) {
+    const std::size_t begin = text.find_first_not_of(kBlank);
+    if (begin == std::string_view::npos) return normal;
+    const std::size_t end = std::min(text.find_first_of(kBlank, begin), text.size());
+    if (!normal.empty()) normal += ' ';
+    normal += text.substr(begin, end - begin);
+    text.remove_prefix(end);
+  }
+}
+
+[[nodiscard]] Result<std::string> ReadValue(int fd, const std::string &key) {
+  std::array<char, kMaxValue> text;
+  const ssize_t length = pread(fd, text.data(), text.size(), 0);
+  if (length < 0) return FailErrno("read", key);
+  return Normal({text.data(), static_cast<std::size_t>(length)});
+}
+
+}  // namespace
+
+Result<std::string> ReadSysctl(const std::string &key) {
+  const auto path = PathOf(key);
+  if (!path) return std::unexpected(path.error());
+  const UniqueFd file(open(path->c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.Valid()) return FailErrno("open", key);
+  return ReadValue(file.Get(), key);
+}
+
+Result<std::optional<std::string>> WriteSysctl(const std::string &key, const std::string &value) {
+  const auto path = PathOf(key);
+  if (!path) return std::unexpected(path.error());
+  UniqueFd file(open(path->c_str(), O_RDWR | O_CLOEXEC));
+  std::optional<Error> denied;
+  if (!file.Valid()) {
+    denied = FailErrno("open", key).error();
+    if (denied->code != EROFS && denied->code != EACCES) return std::unexpected(*std::move(denied));
+    file.Reset(open(path->c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.Valid()) return std::unexpected(*std::move(denied));
+  }
+  auto before = ReadValue(file.Get(), key);
+  if (!before) return std::unexpected(std::move(before).error());
+  if (*before == Normal(value)) return std::nullopt;
+  if (denied) return std::unexpected(*std::move(denied));
+  if (pwrite(file.Get(), value.data(), value.size(), 0) < 0) return FailErrno("write", key);
+  return *std::move(before);
+}
+
+}  // namespace netmode::netns

@@ -1,0 +1,34 @@
+// Sysctls under net/, as the calling thread's namespace sees them.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+
+namespace netmode::netns {
+
+// `key` in slashes: net/ipv4/ip_forward.
+struct SysctlSet {
+  std::string ns;
+  std::string key;
+  std::string value;
+  bool missing_ok = false;
+};
+struct SysctlRestore {
+  std::string ns;
+  std::string key;
+};
+struct SysctlGet {
+  std::string ns;
+  std::string key;
+};
+
+// As `sysctl -n KEY`: without the newline, fields apart by one space. ENOENT: no such key. EINVAL: not a key under net/.
+[[nodiscard]] Result<std::string> ReadSysctl(const std::string &key);
+
+// As `sysctl -w KEY=VALUE`. Answers the value that was there, or nothing if it was the same and nothing was written. A read-only
+// /proc/sys is no failure if the value is right already.
+[[nodiscard]] Result<std::optional<std::string>> WriteSysctl(const std::string &key, const std::string &value);
+
+}  // namespace netmode::netns

@@ -1,0 +1,72 @@
+// Plan: what the runner is given, and Report: what it answers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "conntrack/flush.h"
+#include "netns/namespace.h"
+#include "netns/socket.h"
+#include "netns/sysctl.h"
+#include "nft/list.h"
+#include "nft/verb.h"
+#include "rtnl/address.h"
+#include "rtnl/link.h"
+#include "rtnl/neighbor.h"
+#include "rtnl/route.h"
+#include "rtnl/rule.h"
+#include "state/expect.h"
+#include "state/folder.h"
+#include "state/port.h"
+
+namespace netmode::program {
+
+// Ops that become messages of a rtnetlink batch; neighbours in one namespace share a send.
+using RtnlVerb = std::variant<rtnl::LinkAdd, rtnl::LinkSet, rtnl::AddressVerb, rtnl::RouteVerb, rtnl::NeighborVerb, rtnl::RuleVerb>;
+// Ops that become parts of one nf_tables transaction together with their neighbours.
+using NftVerb = nft::Verb;
+// socket.open: a socket made in a namespace, handed over as a descriptor.
+struct SocketOpen {
+  std::string ns;
+  netns::SocketRequest request;
+};
+// Ops that are carried out at once.
+using Immediate =
+    std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove, state::ExpectEmpty,
+                 state::ExpectUnchanged, state::Claim, state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate,
+                 netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify, netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet,
+                 SocketOpen, rtnl::LinkDelete, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList, rtnl::RuleList,
+                 nft::ListVerb, conntrack::ConntrackFlush>;
+
+struct Op {
+  const char *name;  // "link.add": what an error calls it
+  std::variant<Immediate, RtnlVerb, NftVerb> verb;
+};
+
+struct Step {
+  Op apply;
+  std::optional<Op> undo;
+  bool journal = false;  // the undo takes the record back: left out while another undo has failed
+};
+
+using Output =
+    std::variant<std::monostate, std::string, std::uint32_t, netns::Identity, std::vector<rtnl::Link>, std::vector<rtnl::Address>,
+                 std::vector<rtnl::Route>, std::vector<rtnl::Neighbor>, std::vector<rtnl::Rule>, nft::Listing>;
+
+struct Trouble {
+  std::size_t step;
+  Error error;
+};
+
+struct Report {
+  std::vector<Output> outputs;     // one per step
+  std::optional<Trouble> failure;  // the step that failed; everything before it was taken back
+  std::vector<Trouble> undo;       // what could not be taken back
+};
+
+}  // namespace netmode::program

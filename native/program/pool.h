@@ -1,0 +1,61 @@
+// Pool: netmode's own threads. They take jobs from one queue, in order; namespaces are entered here and nowhere else.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "program/plan.h"
+#include "program/session.h"
+
+namespace netmode::program {
+
+// A plan on its way. `id` is the submitter's.
+struct Job {
+  std::uint32_t id = 0;
+  std::shared_ptr<Session> session;
+  std::vector<Step> steps;
+  std::atomic<bool> cancelled = false;
+  Report report;
+};
+
+class Pool {
+ public:
+  // `on_done` is called on a pool thread whenever finished jobs wait to be taken.
+  Pool(std::size_t threads, std::function<void()> on_done) : size_(threads), on_done_(std::move(on_done)) {}
+  // Waits for the jobs that run; those that only wait in the queue are dropped.
+  ~Pool();
+  Pool(const Pool &) = delete;
+  Pool &operator=(const Pool &) = delete;
+
+  // Threads are started as they are needed. EAGAIN when not even one can be.
+  [[nodiscard]] Result<void> Submit(std::shared_ptr<Job> job);
+  // The jobs that have finished since the last call, in the order in which they did.
+  [[nodiscard]] std::vector<std::shared_ptr<Job>> TakeFinished();
+
+ private:
+  void Serve();
+  [[nodiscard]] Result<void> StartThread();
+
+  const std::size_t size_;
+  const std::function<void()> on_done_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::shared_ptr<Job>> waiting_;
+  std::vector<std::shared_ptr<Job>> finished_;
+  std::vector<pthread_t> threads_;
+  std::size_t alive_ = 0;
+  std::size_t idle_ = 0;
+  bool stop_ = false;
+};
+
+}  // namespace netmode::program

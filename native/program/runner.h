@@ -1,0 +1,110 @@
+// Runner: runs one plan on the calling thread: ops become messages, acks become results, and after a failure the undo ops of
+// what was done run in reverse. Whatever happens, the thread is back in the host namespace afterwards, or Stranded() says so.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "netlink/batch.h"
+#include "netlink/socket.h"
+#include "nft/transaction.h"
+#include "program/plan.h"
+#include "program/session.h"
+#include "rtnl/names.h"
+
+namespace netmode::program {
+
+class Runner final : public rtnl::Names {
+ public:
+  Runner(Session &session, const std::atomic<bool> &cancelled) : session_(session), cancelled_(cancelled) {}
+  ~Runner() override;
+  Runner(const Runner &) = delete;
+  Runner &operator=(const Runner &) = delete;
+
+  [[nodiscard]] Report Run(const std::vector<Step> &steps);
+
+  // The thread could not get back to the host namespace: it must not run anything else.
+  [[nodiscard]] bool Stranded() const noexcept { return stranded_; }
+
+  [[nodiscard]] Result<int> NamespaceFd(const std::string &slot) override;
+  [[nodiscard]] Result<std::uint32_t> LinkIndex(const std::string &slot, const rtnl::LinkRef &link) override;
+
+ private:
+  struct Place {  // a namespace that the plan works in
+    UniqueFd ns;
+    std::optional<netlink::Socket> rtnl;
+  };
+  struct Saved {  // what a sysctl was before the plan wrote it
+    std::string ns;
+    std::string key;
+    std::string value;
+  };
+
+  struct Queued {
+    std::size_t step;
+    const Op *op;
+  };
+
+  void Apply(const Op &op, std::size_t step);
+  void Undo(const std::vector<Step> &steps);
+  void Flush();
+  void FlushRtnl();
+  void FlushNft();
+  void UndoOneByOne(const std::vector<Queued> &queued);
+  void Remember(const Op &op, std::size_t step, const rtnl::CreatedLink &created);
+  void Fail(std::size_t step, const char *op, Error error);
+  void Settle(std::size_t step, const Op &op, Result<Output> result);
+
+  [[nodiscard]] Result<void> Enter(const std::string &slot);
+  [[nodiscard]] Result<netlink::Socket *> Rtnl(const std::string &slot);
+  [[nodiscard]] Result<netlink::Socket *> Netfilter();
+
+  [[nodiscard]] Result<void> Queue(const RtnlVerb &verb, std::size_t step);
+  [[nodiscard]] Result<void> Queue(const NftVerb &verb, std::size_t step);
+
+  // One for each alternative of Immediate.
+  [[nodiscard]] Result<Output> Do(const state::Lock &op);
+  [[nodiscard]] Result<Output> Do(const netns::NetnsCreate &op);
+  [[nodiscard]] Result<Output> Do(const netns::NetnsOpen &op);
+  [[nodiscard]] Result<Output> Do(const netns::NetnsDelete &op);
+  [[nodiscard]] Result<Output> Do(const netns::NetnsIdentify &op);
+  [[nodiscard]] Result<Output> Do(const netns::SysctlSet &op);
+  [[nodiscard]] Result<Output> Do(const netns::SysctlRestore &op);
+  [[nodiscard]] Result<Output> Do(const netns::SysctlGet &op);
+  [[nodiscard]] Result<Output> Do(const SocketOpen &op);
+  [[nodiscard]] Result<Output> Do(const state::PortClaim &op);
+  [[nodiscard]] Result<Output> Do(const rtnl::LinkDelete &op);
+  [[nodiscard]] Result<Output> Do(const nft::ListVerb &op);
+  [[nodiscard]] Result<Output> Do(const conntrack::ConntrackFlush &op);
+  template <class Other>  // files, claims and the lists of rtnl
+  [[nodiscard]] Result<Output> Do(const Other &op);
+
+  Session &session_;
+  const std::atomic<bool> &cancelled_;
+  bool stranded_ = false;
+  bool undoing_ = false;
+  std::optional<std::string> inside_;  // the slot that the thread is in; nothing: wherever the last plan left it
+
+  std::map<std::string, Place> places_;  // by slot; the host's is the empty one
+  std::optional<netlink::Socket> netfilter_;
+  std::map<std::pair<std::string, std::string>, std::uint32_t> indexes_;  // (slot, name) of links that this plan made or looked up
+  std::vector<UniqueFd> locks_;
+  std::vector<Saved> saved_;
+
+  // What is queued and not yet sent. One of the two at most.
+  netlink::Batch batch_;
+  std::string batch_slot_;
+  nft::Transaction transaction_;
+
+  std::vector<Queued> queued_;
+  std::vector<bool> done_;
+  Report report_;
+};
+
+}  // namespace netmode::program

@@ -1,0 +1,77 @@
+// Folders, files and claims of the state folder: where the intent is kept, so that any process finds it again.
+// Everything here is a path and a few system calls; nothing is cached.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace netmode::state {
+
+// flock(2) on a folder itself. Held as long as the descriptor that Acquire answers; the kernel drops it when the process dies.
+struct Lock {
+  enum class Mode : std::uint8_t { kShared, kExclusive };
+  std::string path;
+  Mode mode = Mode::kExclusive;
+  bool immediate = false;  // EWOULDBLOCK at once instead of waiting
+};
+
+// mkdir, 0755 less the umask; EEXIST unless `ensure`, and then ENOTDIR if something else has the name.
+struct FolderCreate {
+  std::string path;
+  bool ensure = false;
+};
+
+// rm -r; absent is fine. Symbolic links are removed, never followed.
+struct FolderRemove {
+  std::string path;
+};
+
+// Removes a file; absent is fine.
+struct FileRemove {
+  std::string path;
+};
+
+// A text file, readable by everyone whatever the umask (sandboxes run as other users).
+struct FileWrite {
+  enum class How : std::uint8_t {
+    kCreate,     // must be new: EEXIST; a failed write leaves nothing behind
+    kReplace,    // readers see the old text or the new one; the inode changes
+    kOverwrite,  // in place, so that bind mounts of it see the new text; made if absent
+  };
+  std::string path;
+  std::string text;
+  How how = How::kCreate;
+};
+
+// A symbolic link that says who holds something: made in one step with its content. EEXIST carries the holder.
+struct Claim {
+  std::string path;
+  std::string holder;
+};
+
+// Removes a claim if it is this holder's. Absent or another's: nothing happens.
+struct Release {
+  std::string path;
+  std::string holder;
+};
+
+// Fails with ENOENT when the folder went away while waiting, also when another was made under its name meanwhile: what the
+// caller knew of the old one does not hold for the new one. Never take one lock twice in a plan: flock belongs to the
+// descriptor, so that the second waits for the first for ever.
+[[nodiscard]] Result<UniqueFd> Acquire(const Lock &lock);
+
+// Gives a lock back. Closing the descriptor would do, were it not for a child_process.spawn at this moment: the process that it forks
+// has a copy of the descriptor until it executes its program, and the lock would stay as long.
+void Drop(UniqueFd lock) noexcept;
+
+[[nodiscard]] Result<void> Run(const FolderCreate &op);
+[[nodiscard]] Result<void> Run(const FolderRemove &op);
+[[nodiscard]] Result<void> Run(const FileWrite &op);
+[[nodiscard]] Result<void> Run(const FileRemove &op);
+[[nodiscard]] Result<void> Run(const Claim &op);
+[[nodiscard]] Result<void> Run(const Release &op);
+
+}  // namespace netmode::state

@@ -1,0 +1,72 @@
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants, existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { describe, test } from 'vitest'
+
+/**
+ * What a test may need beside Node:
+ * - `root`: root in a private network namespace (scripts/in-namespace.sh gives it, without being root too);
+ * - `realRoot`: root of the machine, not only of a user namespace (device nodes, other users' processes);
+ * - `program:NAME`: a program in PATH;
+ * - `link:KIND`: a link type that this kernel can make, as `ip link add type KIND`;
+ * - `br_netfilter`: the kernel's bridge filter is loaded.
+ */
+export type Need = 'root' | 'realRoot' | 'br_netfilter' | `program:${string}` | `link:${string}`
+
+const isPrivateRoot = (): boolean => process.getuid?.() === 0 && process.env.NETMODE_PRIVATE === '1'
+
+function isInPath(program: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some(folder => {
+    try {
+      accessSync(join(folder, program), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+/** True outside of user namespaces: there the first line of uid_map covers every id. */
+function isMachineRoot(): boolean {
+  return isPrivateRoot() && spawnSync('grep', ['-qE', '^ +0 +0 +4294967295$', '/proc/self/uid_map']).status === 0
+}
+
+function canMakeLink(kind: string): boolean {
+  if (!isPrivateRoot()) return false
+  const ip = (...args: string[]): boolean => spawnSync('ip', args, { stdio: 'ignore' }).status === 0
+  // macvlan, ipvlan and vlan want a parent; the others ignore that there is one.
+  ip('link', 'add', 'probe0', 'type', 'bridge')
+  const parent = ['macvlan', 'macvtap', 'ipvlan', 'vlan'].includes(kind) ? ['link', 'probe0'] : []
+  const extra = kind === 'vlan' ? ['id', '7'] : kind === 'vxlan' ? ['id', '7', 'dstport', '4789'] : []
+  const made = ip('link', 'add', ...parent, 'name', 'probe1', 'type', kind, ...extra)
+  ip('link', 'delete', 'probe1')
+  ip('link', 'delete', 'probe0')
+  return made
+}
+
+/** `privilege`: the machine could give it, CI must. `kernel`: this kernel lacks it, and no setting changes that. */
+function lacking(need: Need): { kind: 'privilege' | 'kernel'; text: string } | undefined {
+  if (need === 'root') return isPrivateRoot() ? undefined : { kind: 'privilege', text: 'root in a private namespace' }
+  if (need === 'realRoot') return isMachineRoot() ? undefined : { kind: 'privilege', text: 'root of the machine' }
+  if (need === 'br_netfilter') return existsSync('/proc/sys/net/bridge') ? undefined : { kind: 'kernel', text: 'br_netfilter' }
+  const [kind, name = ''] = need.split(':', 2)
+  if (kind === 'program') return isInPath(name) ? undefined : { kind: 'privilege', text: `the program ${name}` }
+  if (!isPrivateRoot()) return { kind: 'privilege', text: 'root in a private namespace' }
+  return canMakeLink(name) ? undefined : { kind: 'kernel', text: `links of type ${name}` }
+}
+
+/**
+ * `test` and `describe` for tests with these needs: `const { test } = requires('root', 'link:macvlan')`.
+ *
+ * Where a privilege or a program is missing the tests are skipped by name, and with CI=true the file fails: there they must run.
+ * What the *kernel* lacks is skipped everywhere, and said on stderr.
+ */
+export function requires(...needs: Need[]): { test: ReturnType<typeof test.skipIf>; describe: ReturnType<typeof describe.skipIf> } {
+  const missing = needs.map(lacking).filter(lack => lack !== undefined)
+  const privileges = missing.filter(lack => lack.kind === 'privilege')
+  if (privileges.length > 0 && process.env.CI === 'true') {
+    throw new Error(`in CI these tests must run; they need ${privileges.map(lack => lack.text).join(' and ')}`)
+  }
+  if (missing.length > 0) process.stderr.write(`skipped: this needs ${missing.map(lack => lack.text).join(' and ')}\n`)
+  return { test: test.skipIf(missing.length > 0), describe: describe.skipIf(missing.length > 0) }
+}
