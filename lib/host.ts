@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import type { Context } from './context.js'
+import type { BridgeFilter, Context } from './context.js'
 import type { Finding, Host, Op, OpenHostOptions, Operations, Namespace as PublicNamespace, Recovery } from './contract.js'
 import { errnoName, fail } from './errors.js'
 import { Firewall } from './firewall/firewall.js'
@@ -59,8 +59,9 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
           : 'pid' in netns
             ? `/proc/${netns.pid}/ns/net`
             : `/proc/${process.pid}/fd/${netns.fd}`
-    const firewall = new Firewall({ stateFolder: layout.root, loopback6: !(await bridgedIp6Filtered(mechanism)) }, table !== undefined)
-    const host = new OpenHost({ mechanism, layout, config, netnsPath, identity }, firewall, await thisProcess())
+    const bridgeFilter = await readBridgeFilter(mechanism)
+    const firewall = new Firewall({ stateFolder: layout.root, loopback6: !bridgeFilter.ip6 }, table !== undefined)
+    const host = new OpenHost({ mechanism, layout, config, netnsPath, identity, bridgeFilter }, firewall, await thisProcess())
     if (repair) await host.recover({ ...(signal && { signal }) })
     return host as unknown as Host
   } catch (error) {
@@ -78,13 +79,13 @@ function runtimeFolder(): string {
   return join(folder, 'netmode')
 }
 
-/** Do bridged IPv6 frames pass ip6tables here (br_netfilter)? */
-async function bridgedIp6Filtered(mechanism: Mechanism): Promise<boolean> {
+async function readBridgeFilter(mechanism: Mechanism): Promise<BridgeFilter> {
   try {
-    const [value] = await mechanism.run([{ apply: { op: 'sysctl.get', key: 'net/bridge/bridge-nf-call-ip6tables' } }])
-    return value === '1'
+    const keys = ['net/bridge/bridge-nf-call-iptables', 'net/bridge/bridge-nf-call-ip6tables']
+    const [ip4, ip6] = await mechanism.run(keys.map(key => ({ apply: { op: 'sysctl.get', key } })))
+    return { ip4: ip4 === '1', ip6: ip6 === '1' }
   } catch (error) {
-    if (error instanceof PlanFailure && errnoName(error.errno) === 'ENOENT') return false // br_netfilter is not loaded
+    if (error instanceof PlanFailure && errnoName(error.errno) === 'ENOENT') return { ip4: false, ip6: false } // br_netfilter is not loaded
     throw error
   }
 }
@@ -102,7 +103,8 @@ class OpenHost {
     this.#context = context
     this.namespace = new Namespace(context.mechanism, context.netnsPath, context.identity)
     this.networks = new Networks(context, store, firewall)
-    const ground = { layout: context.layout, firewall, resolver: new HostResolver() }
+    const hairpin = context.bridgeFilter.ip4 || context.bridgeFilter.ip6
+    const ground = { layout: context.layout, firewall, resolver: new HostResolver(), hairpin }
     this.sandboxes = new Sandboxes(context, store, this.networks, ground, process)
     this.#recoverer = new Recoverer(context, store, this.networks, ground)
   }

@@ -45,8 +45,8 @@ function failureObject(error: unknown): FailureObject {
   const message = oneLine(error.message)
   if (!isNetmodeError(error)) return { ...('code' in error && typeof error.code === 'string' && { code: error.code }), message }
   // Spread takes own enumerable properties: the fields that are known, neither message nor stack.
-  const { undo, ...fields }: ErrorFields = { ...error }
-  return { ...fields, message, ...(undo && { undo: undo.map(one => oneLine(one.message)) }) }
+  const { code, undo, ...fields }: ErrorFields = { ...error }
+  return { code, message, ...fields, ...(undo && { undo: undo.map(one => oneLine(one.message)) }) }
 }
 
 function oneLine(text: string): string {

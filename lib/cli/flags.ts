@@ -69,7 +69,7 @@ export function attachment(text: string): Pick<SandboxOptions, 'network'> & { ne
   const found: Record<string, string | number> = {}
   for (const part of text.split(',')) {
     const [key, value] = pair(part)
-    const option = attachmentKeys[key]
+    const option = Object.hasOwn(attachmentKeys, key) ? attachmentKeys[key] : undefined
     if (option === undefined || value === '')
       throw invalid('--network', `a name, or keys (${Object.keys(attachmentKeys).join(', ')}) with values,`, text)
     if (option === 'aliases') aliases.push(value)

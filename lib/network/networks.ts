@@ -2,11 +2,11 @@
 
 import type { Context } from '../context.js'
 import type { Filter, Network, NetworkInfo, NetworkOptions, Op } from '../contract.js'
-import { fail } from '../errors.js'
+import { errnoName, fail } from '../errors.js'
 import type { Firewall } from '../firewall/firewall.js'
 import type { Link } from '../plan/kernel-objects.js'
 import { PlanFailure } from '../plan/mechanism.js'
-import type { Step } from '../plan/op.js'
+import type { Plan, Step } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
 import { type EndpointRecord, format, type NetworkRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
@@ -14,7 +14,7 @@ import { hasLabels, filter as validFilter } from '../validate/call-options.js'
 import { networkName } from '../validate/guards.js'
 import { networkOptions } from '../validate/network-options.js'
 import { defaultNetwork, differences, draftNetwork } from './draft.js'
-import { createSteps, removeSteps } from './drivers/bridge.js'
+import { driverOf } from './drivers/driver.js'
 import { readHostFacts } from './host-facts.js'
 import { networkInfo } from './inspect.js'
 import { KnownNetwork } from './known-network.js'
@@ -138,18 +138,43 @@ export class Networks {
     return known
   }
 
-  /** Gives addresses back to the hint, all but `except`. */
-  release(endpoints: readonly EndpointRecord[], except?: string): void {
+  /** Frees the hints of endpoints that came to nothing or are gone, but for the address that turned out to be taken. */
+  giveBack(endpoints: readonly EndpointRecord[], error?: unknown): void {
+    const taken = takenAddress(error)
     for (const { networkId, network, ipv4, ipv6 } of endpoints) {
       const known = this.#known.get(network)
       if (known?.record.id !== networkId) continue
-      for (const choice of [ipv4, ipv6]) if (choice && choice.address !== except) known.release(choice.address)
+      for (const choice of [ipv4, ipv6]) if (choice && choice.address !== taken) known.release(choice.address)
     }
   }
 
-  /** The leases on disk, after a claim has found an address taken. */
-  async relearn(known: KnownNetwork): Promise<void> {
-    known.relearn(await this.#store.leases(known.record.id))
+  /**
+   * Did a plan with endpoints on these networks fail only because another process was faster, so that a new draft can succeed?
+   * `wanted`: addresses that were asked for, and for which there is no other.
+   */
+  async canRetry(error: unknown, networks: readonly KnownNetwork[], wanted: readonly (string | undefined)[]): Promise<boolean> {
+    if (this.#firewall.stale(error)) return true
+    const taken = takenAddress(error)
+    if (taken !== undefined) {
+      if (wanted.includes(taken)) return false
+      for (const network of networks) network.relearn(await this.#store.leases(network.record.id))
+      return true
+    }
+    if (!isOutdated(error, networks)) return false
+    for (const { record } of networks) this.forget(record.name)
+    return true
+  }
+
+  /** What has to be made first of networks that are only drafted. */
+  missingSteps(networks: readonly KnownNetwork[]): Step[] {
+    const missing = new Map(networks.filter(({ record }) => record.phase === 'creating').map(({ record }) => [record.id, record]))
+    return [...missing.values()].flatMap(record => this.steps(record))
+  }
+
+  /** A plan with `missingSteps` has gone through. */
+  learn(networks: readonly KnownNetwork[], plan: Plan, outputs: readonly unknown[]): void {
+    if (networks.length > 0) this.#firewall.made()
+    for (const network of networks) if (network.record.phase === 'creating') this.made(network, deviceIndex(plan, outputs, network.record))
   }
 
   /** Record, leases folder, device: everything that makes a network, inside of a plan that holds the lock. */
@@ -162,7 +187,7 @@ export class Networks {
         apply: { op: 'folder.create', path: layout.networkLeases(record.id) },
         undo: { op: 'folder.remove', path: layout.networkLeases(record.id) },
       },
-      ...createSteps(record),
+      ...driverOf(record).createSteps(record),
       { apply: { op: 'file.write', path, text: format({ ...record, phase: 'ready' }), how: 'replace' } },
     ]
   }
@@ -180,7 +205,7 @@ export class Networks {
       this.#lock(),
       { apply: { op: 'expect.empty', path: layout.networkLeases(record.id) } },
       { apply: { op: 'file.write', path, text: format({ ...record, phase: 'removing' }), how: 'replace' } },
-      ...removeSteps(record),
+      ...driverOf(record).removeSteps(record),
       { apply: { op: 'folder.remove', path: layout.networkLeases(record.id) } },
       { apply: { op: 'file.remove', path } },
     ]
@@ -267,11 +292,33 @@ export class Networks {
 }
 
 /** What `link.add` of the network's device answered. */
-export function deviceIndex(plan: readonly Step[], outputs: readonly unknown[], record: NetworkRecord): number | undefined {
+function deviceIndex(plan: readonly Step[], outputs: readonly unknown[], record: NetworkRecord): number | undefined {
   const made = plan.findIndex(({ apply }) => apply.op === 'link.add' && apply.name === record.device && apply.ns === undefined)
   return made < 0 ? undefined : (outputs[made] as number)
 }
 
 export function notFound(name: string): Error {
   return fail('NOT_FOUND', `No network called ${name}`, { subject: name })
+}
+
+/** The address that a claim found taken. */
+function takenAddress(error: unknown): string | undefined {
+  if (!(error instanceof PlanFailure) || error.op.op !== 'claim' || errnoName(error.errno) !== 'EEXIST') return undefined
+  return error.op.path.slice(error.op.path.lastIndexOf('/') + 1)
+}
+
+/** A network was removed, or made, by another process since it was looked at. */
+function isOutdated(error: unknown, networks: readonly KnownNetwork[]): boolean {
+  if (!(error instanceof PlanFailure)) return false
+  const errno = errnoName(error.errno)
+  switch (error.op.op) {
+    case 'claim': // the folder of its leases is gone
+      return errno === 'ENOENT'
+    case 'link.add': // its device is gone
+      return errno === 'ENODEV'
+    case 'file.write': // the default network is there now
+      return errno === 'EEXIST' && networks.some(({ record }) => record.phase === 'creating')
+    default:
+      return false
+  }
 }

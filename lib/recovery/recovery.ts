@@ -7,16 +7,17 @@ import { readdir, stat } from 'node:fs/promises'
 import type { Context } from '../context.js'
 import type { Recovery } from '../contract.js'
 import { errnoName } from '../errors.js'
-import { networkElements } from '../firewall/ruleset.js'
 import type { NftListing } from '../native.js'
-import * as bridge from '../network/drivers/bridge.js'
-import { firewallNetwork } from '../network/drivers/bridge.js'
+import { driverOf } from '../network/drivers/driver.js'
+import { linkGroup } from '../network/drivers/link-group.js'
 import type { Networks } from '../network/networks.js'
 import type { Link } from '../plan/kernel-objects.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan, Step } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
-import { type Ground, healPlan, lockRoot, publishedSteps, removePlan } from '../sandbox/plans.js'
+import { healPlan } from '../sandbox/change-plan.js'
+import { type Ground, removePlan } from '../sandbox/plans.js'
+import { lockRoot, publishSteps } from '../sandbox/steps.js'
 import { processIsAlive } from '../state/process.js'
 import type { NetworkRecord, SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
@@ -49,7 +50,7 @@ export class Recoverer {
     for (const record of sandboxes) {
       const verdict = await this.#judge(record, names)
       if (verdict === 'fine') continue
-      const plan = verdict === 'heal' ? healPlan(this.#ground, record) : removePlan(this.#ground, [record], { immediate: true })
+      const plan = verdict === 'heal' ? healPlan(this.#ground, record, { immediate: true }) : removePlan(this.#ground, [record], { immediate: true })
       if (await this.#try(plan, signal)) (record.phase === 'ready' ? repaired : rolledBack).push(record.name)
     }
     for (const name of await this.#foldersWithoutRecord(sandboxes))
@@ -85,8 +86,8 @@ export class Recoverer {
       const live = networks.filter(({ phase }) => phase === 'ready')
       if (live.length === 0) return false
       const elements = [
-        ...live.flatMap(network => networkElements(firewallNetwork(network))),
-        ...sandboxes.filter(({ phase }) => phase === 'ready').flatMap(publishedSteps),
+        ...live.flatMap(network => driverOf(network).firewallSteps(network)),
+        ...sandboxes.filter(({ phase }) => phase === 'ready').flatMap(record => publishSteps(record.name, undefined, record)),
       ]
       const steps = [...this.#ground.firewall.tableSteps(), ...elements]
       try {
@@ -107,7 +108,7 @@ export class Recoverer {
   /** Links of ours by their group, with the sandbox and network that their alias names. */
   async #ownLinks(signal?: AbortSignal): Promise<readonly Link[]> {
     const [links] = (await this.#context.mechanism.run([{ apply: { op: 'link.list' } }], signal)) as [readonly Link[]]
-    return links.filter(({ group }) => group === bridge.linkGroup)
+    return links.filter(({ group }) => group === linkGroup)
   }
 
   /** Every lease and port claim. */

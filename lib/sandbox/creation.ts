@@ -1,19 +1,16 @@
 /** Making a sandbox: a draft, a plan, and another draft where somebody else was faster. */
 import type { Context } from '../context.js'
-import { errnoName, fail } from '../errors.js'
-import type { Firewall } from '../firewall/firewall.js'
+import { fail } from '../errors.js'
 import type { Identity } from '../native.js'
-import { familyOf } from '../network/cidr.js'
 import type { KnownNetwork } from '../network/known-network.js'
-import { deviceIndex, type Networks, notFound } from '../network/networks.js'
-import { PlanFailure } from '../plan/mechanism.js'
+import { type Networks, notFound } from '../network/networks.js'
 import type { Plan, Step } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
 import type { SandboxRecord } from '../state/records.js'
 import type { ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { draftEndpoint, draftRecord, freeIfname } from './draft.js'
 import { createPlan, type Ground } from './plans.js'
-import { choosePorts, isFlexible, type Refused } from './port-choice.js'
+import { avoidPort, choosePorts, type Refused } from './port-choice.js'
 import type { PortRequest } from './port-grammar.js'
 import type { RandomPorts } from './random-ports.js'
 
@@ -28,7 +25,6 @@ export class Creation {
   readonly #context: Context
   readonly #ground: Ground
   readonly #networks: Networks
-  readonly #firewall: Firewall
   readonly #random: RandomPorts
   readonly #process: NonNullable<SandboxRecord['ephemeral']>
   readonly #options: ValidSandboxOptions
@@ -49,7 +45,6 @@ export class Creation {
     this.#context = parts.context
     this.#ground = parts.ground
     this.#networks = parts.networks
-    this.#firewall = parts.ground.firewall
     this.#random = parts.random
     this.#process = parts.process
     this.#options = parts.options
@@ -93,65 +88,24 @@ export class Creation {
   }
 
   plan({ record, networks }: Draft): Step[] {
-    const missing = new Map(
-      networks.filter(({ record }) => record.phase === 'creating').map(network => [network.record.id, network.record]),
-    )
-    return createPlan(
-      this.#ground,
-      record,
-      networks,
-      [...missing.values()].flatMap(network => this.#networks.steps(network)),
-    )
+    return createPlan(this.#ground, record, networks, this.#networks.missingSteps(networks))
   }
 
   /** A plan has gone through: what it made is known now. */
   learn({ networks }: Draft, plan: Plan, outputs: readonly unknown[]): void {
-    if (networks.length > 0) this.#firewall.made()
-    for (const network of networks)
-      if (network.record.phase === 'creating') this.#networks.made(network, deviceIndex(plan, outputs, network.record))
+    this.#networks.learn(networks, plan, outputs)
   }
 
-  /** Frees the hints of a draft that came to nothing, but for the address that turned out to be taken. */
-  giveBack({ record }: Draft, error: unknown): void {
-    const taken =
-      error instanceof PlanFailure && error.op.op === 'claim' && errnoName(error.errno) === 'EEXIST'
-        ? addressOfClaim(error.op.path)
-        : undefined
-    this.#networks.release(record.endpoints, taken)
+  /** Frees what a draft that came to nothing has taken for itself. */
+  giveBack({ record }: Draft, error?: unknown): void {
+    this.#networks.giveBack(record.endpoints, error)
   }
 
   /** Was somebody else faster, so that a new draft can succeed? */
-  async canRetry(error: unknown, draft: Draft): Promise<boolean> {
-    if (!(error instanceof PlanFailure)) return false
-    if (this.#firewall.stale(error)) return true
-    const errno = errnoName(error.errno)
-    switch (error.op.op) {
-      case 'claim':
-        return errno === 'EEXIST'
-          ? this.#otherAddress(addressOfClaim(error.op.path), draft)
-          : errno === 'ENOENT' && this.#forgetNetworks(draft)
-      case 'link.add':
-        return errno === 'ENODEV' && this.#forgetNetworks(draft)
-      case 'file.write': // the default network was made by another process meanwhile
-        return errno === 'EEXIST' && draft.networks.some(({ record }) => record.phase === 'creating') && this.#forgetNetworks(draft)
-      case 'port.claim':
-        return avoidPort(error, this.#requests(), this.#refused)
-      default:
-        return false
-    }
-  }
-
-  async #otherAddress(address: string, { record, networks }: Draft): Promise<boolean> {
-    if (this.#options.attachments.some(({ ip, ip6 }) => ip === address || ip6 === address)) return false
-    const at = record.endpoints.findIndex(endpoint => (familyOf(address) === 4 ? endpoint.ipv4 : endpoint.ipv6)?.address === address)
-    const network = networks[at]
-    if (network !== undefined) await this.#networks.relearn(network)
-    return network !== undefined
-  }
-
-  #forgetNetworks({ networks }: Draft): true {
-    for (const { record } of networks) this.#networks.forget(record.name)
-    return true
+  async canRetry(error: unknown, { networks }: Draft): Promise<boolean> {
+    if (avoidPort(error, this.#requests(), this.#refused)) return true
+    const wanted = this.#options.attachments.flatMap(({ ip, ip6 }) => [ip, ip6])
+    return this.#networks.canRetry(error, networks, wanted)
   }
 
   async #draftJoining(name: string, signal?: AbortSignal): Promise<Draft> {
@@ -183,20 +137,4 @@ export class Creation {
       throw translate(error, signal)
     }
   }
-}
-
-/** The port that a claim found taken is not tried again; true if there may be another. */
-export function avoidPort(error: unknown, requests: readonly PortRequest[], refused: Refused): boolean {
-  if (!(error instanceof PlanFailure) || error.op.op !== 'port.claim' || errnoName(error.errno) !== 'EADDRINUSE') return false
-  const { protocol, port } = error.op
-  refused.add({ protocol, hostPort: port })
-  return requests.some(request => request.protocol === protocol && isFlexible(request) && covers(request, port))
-}
-
-function covers({ hostPort, hostPortEnd }: PortRequest, port: number): boolean {
-  return hostPort === undefined || (hostPort <= port && port <= (hostPortEnd ?? hostPort))
-}
-
-function addressOfClaim(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1)
 }

@@ -26,6 +26,7 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     }
   return {
     network: record.name,
+    driver: record.driver,
     networkId: record.id,
     ifname,
     hostIfname: `veth${randomBytes(4).toString('hex').slice(0, 7)}`,

@@ -40,10 +40,15 @@ function read(path: string): string {
 /** Which of the sandbox's files belongs where. */
 export const etcFiles = ['hosts', 'hostname', 'resolv.conf'] as const
 
-/** Writes the files. `how`: `overwrite` where they may be bound already, so that those who see them see the new text. */
-export function fileSteps(layout: Layout, record: SandboxRecord, hostResolver: string, how: 'create' | 'overwrite'): Step[] {
+/** Writes the files; over those of `before` in place, so that whoever has them bound over /etc sees the new text. */
+export function fileSteps(layout: Layout, record: SandboxRecord, hostResolver: string, before?: SandboxRecord): Step[] {
   const text = textsOf(record, hostResolver)
-  return etcFiles.map(file => ({ apply: { op: 'file.write', path: layout.sandboxFile(record.name, file), text: text[file], how } }))
+  const old = before && textsOf(before, hostResolver)
+  return etcFiles.map((file): Step => {
+    const path = layout.sandboxFile(record.name, file)
+    if (old === undefined) return { apply: { op: 'file.write', path, text: text[file], how: 'create' } }
+    return { apply: { op: 'file.write', path, text: text[file], how: 'overwrite' }, undo: { op: 'file.write', path, text: old[file], how: 'overwrite' } }
+  })
 }
 
 function textsOf({ hostname, endpoints, files }: SandboxRecord, host: string): Readonly<Record<(typeof etcFiles)[number], string>> {

@@ -1,6 +1,7 @@
 /** From what was asked to be published to the ports that will be. */
-import { fail, invalid } from '../errors.js'
+import { errnoName, fail, invalid } from '../errors.js'
 import { familyOf } from '../network/cidr.js'
+import { PlanFailure } from '../plan/mechanism.js'
 import type { EndpointRecord, PortRecord } from '../state/records.js'
 import { gatewayEndpoint } from './gateway.js'
 import type { PortRequest } from './port-grammar.js'
@@ -24,7 +25,7 @@ function wildcards(endpoints: readonly EndpointRecord[]): string[] {
 }
 
 /** May another port be tried when the one chosen is taken? */
-export function isFlexible(request: PortRequest): boolean {
+function isFlexible(request: PortRequest): boolean {
   return request.hostPort === undefined || (request.hostPortEnd !== undefined && request.hostPortEnd > request.hostPort)
 }
 
@@ -67,4 +68,16 @@ function hostPortOf(request: PortRequest, random: RandomPorts, taken: (port: num
   throw fail('PORT_IN_USE', `All of the ports ${hostPort}-${hostPortEnd}/${protocol} are already allocated`, {
     subject: `${hostPort}-${hostPortEnd}/${protocol}`,
   })
+}
+
+/** The port that a claim found taken is not tried again; true if there may be another. */
+export function avoidPort(error: unknown, requests: readonly PortRequest[], refused: Refused): boolean {
+  if (!(error instanceof PlanFailure) || error.op.op !== 'port.claim' || errnoName(error.errno) !== 'EADDRINUSE') return false
+  const { protocol, port } = error.op
+  refused.add({ protocol, hostPort: port })
+  return requests.some(request => request.protocol === protocol && isFlexible(request) && covers(request, port))
+}
+
+function covers({ hostPort, hostPortEnd }: PortRequest, port: number): boolean {
+  return hostPort === undefined || (hostPort <= port && port <= (hostPortEnd ?? hostPort))
 }

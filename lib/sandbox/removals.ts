@@ -80,7 +80,7 @@ export class Removals {
   async #run(records: readonly SandboxRecord[]): Promise<Set<string>> {
     try {
       await this.#context.mechanism.run(removePlan(this.#ground, records))
-      for (const { endpoints } of records) this.#networks.release(endpoints)
+      for (const { endpoints } of records) this.#networks.giveBack(endpoints)
       return new Set(records.map(({ name }) => name))
     } catch (error) {
       const [record] = records

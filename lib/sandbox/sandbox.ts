@@ -5,9 +5,11 @@ import type { Agent } from 'node:http'
 import type { Server, Socket } from 'node:net'
 
 import type { Context } from '../context.js'
-import type { Endpoint, Labels, Mode, Op, PortInput, PortRef, PublishedPort, SandboxInfo, SpawnInOptions } from '../contract.js'
+import type { Endpoint, EndpointOptions, Labels, Mode, Op, PortInput, PortRef, PublishedPort, SandboxInfo, SpawnInOptions } from '../contract.js'
 import { programPath } from '../native.js'
 import type { EndpointRecord, SandboxRecord } from '../state/records.js'
+import { networkName } from '../validate/guards.js'
+import { endpointOptions } from '../validate/sandbox-options.js'
 import { etcFiles } from './files.js'
 import { sandboxInfo } from './inspect.js'
 import { portRefs, publishInputs } from './port-grammar.js'
@@ -60,13 +62,26 @@ export class SandboxHandle {
   }
 
   async publish(ports: PortInput | readonly PortInput[], op: Op = {}): Promise<readonly PublishedPort[]> {
-    const { record, changed } = await this.#sandboxes.publish(this.#record, publishInputs(ports, 'ports'), op.signal)
+    const { record, changed } = await this.#sandboxes.changes.publish(this.#record, publishInputs(ports, 'ports'), op.signal)
     this.#record = record
     return changed
   }
 
   async unpublish(ports: PortRef | readonly PortRef[], op: Op = {}): Promise<readonly PublishedPort[]> {
-    const { record, changed } = await this.#sandboxes.unpublish(this.#record, portRefs(ports, 'ports'), op.signal)
+    const { record, changed } = await this.#sandboxes.changes.unpublish(this.#record, portRefs(ports, 'ports'), op.signal)
+    this.#record = record
+    return changed
+  }
+
+  async attach(network: string, options?: EndpointOptions, op: Op = {}): Promise<Endpoint> {
+    const name = networkName(network, 'network')
+    const { record, changed } = await this.#sandboxes.changes.attach(this.#record, name, endpointOptions(options), op.signal)
+    this.#record = record
+    return publicEndpoint(changed)
+  }
+
+  async detach(network: string, op: Op = {}): Promise<boolean> {
+    const { record, changed } = await this.#sandboxes.changes.detach(this.#record, networkName(network, 'network'), op.signal)
     this.#record = record
     return changed
   }

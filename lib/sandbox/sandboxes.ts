@@ -4,17 +4,18 @@ import type { CreatedSandbox, Filter, Op, Sandbox, SandboxInfo, SandboxOptions }
 import { fail, invalid } from '../errors.js'
 import type { Networks } from '../network/networks.js'
 import type { Plan } from '../plan/op.js'
-import { changedMeanwhile, translate } from '../plan/translate.js'
-import type { PortRecord, SandboxRecord } from '../state/records.js'
+import { translate } from '../plan/translate.js'
+import type { SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 import { hasLabels, filter as validFilter } from '../validate/call-options.js'
 import { sandboxName } from '../validate/guards.js'
 import { sandboxOptions, type ValidSandboxOptions } from '../validate/sandbox-options.js'
-import { avoidPort, Creation } from './creation.js'
+import { Changes } from './changes.js'
+import { Creation } from './creation.js'
 import { sandboxInfo } from './inspect.js'
-import { type Ground, portsPlan, removePlan } from './plans.js'
-import { choosePorts, Refused } from './port-choice.js'
-import { type PortRequest, type PortSelector, selects } from './port-grammar.js'
+import { type Ground, removePlan } from './plans.js'
+import { Refused } from './port-choice.js'
+import type { PortRequest } from './port-grammar.js'
 import { RandomPorts } from './random-ports.js'
 import { Removals } from './removals.js'
 import { SandboxHandle } from './sandbox.js'
@@ -22,13 +23,9 @@ import { SandboxHandle } from './sandbox.js'
 /** How often a plan is drawn up anew because another process was faster. Each time somebody got ahead, so the crowd bounds it. */
 const attempts = 1000
 
-/** The sandbox as it is now, and what a call has changed of its ports. */
-export interface PortChange {
-  readonly record: SandboxRecord
-  readonly changed: readonly PortRecord[]
-}
-
 export class Sandboxes {
+  /** Of live sandboxes, for their handles. */
+  readonly changes: Changes
   readonly #context: Context
   readonly #store: Store
   readonly #networks: Networks
@@ -45,6 +42,7 @@ export class Sandboxes {
     this.#networks = networks
     this.#ground = ground
     this.#removals = new Removals(context, store, networks, ground)
+    this.changes = new Changes(context, store, networks, ground, this.#random)
     this.#process = process
   }
 
@@ -119,38 +117,11 @@ export class Sandboxes {
     return record
   }
 
-  /** Publishes more ports on a live sandbox. */
-  publish(record: SandboxRecord, requests: readonly PortRequest[], signal?: AbortSignal): Promise<PortChange> {
-    const refused = new Refused()
-    return this.#changePorts(
-      record,
-      async current => {
-        const added = await this.#choose(current, requests, refused, signal)
-        return { changed: added, ports: [...current.ports, ...added] }
-      },
-      error => avoidPort(error, requests, refused),
-      signal,
-    )
-  }
-
-  /** Takes published ports back. */
-  unpublish(record: SandboxRecord, selectors: readonly PortSelector[], signal?: AbortSignal): Promise<PortChange> {
-    return this.#changePorts(
-      record,
-      async ({ ports }) => {
-        const removed = ports.filter(port => selectors.some(selector => selects(selector, port)))
-        return { changed: removed, ports: ports.filter(port => !removed.includes(port)) }
-      },
-      () => false,
-      signal,
-    )
-  }
-
   /** The plan of `create`, for explain. */
   async createPlan(options: SandboxOptions): Promise<Plan> {
     const creation = this.#creation(sandboxOptions(options))
     const draft = await creation.draft()
-    creation.giveBack(draft, undefined)
+    creation.giveBack(draft)
     return creation.plan(draft)
   }
 
@@ -161,9 +132,7 @@ export class Sandboxes {
 
   /** The plan of `publish`, for explain. */
   async publishPlan(name: string, requests: readonly PortRequest[]): Promise<Plan> {
-    const record = await this.record(sandboxName(name, 'sandbox'))
-    const added = await this.#choose(record, requests, new Refused())
-    return portsPlan(this.#ground, record, [...record.ports, ...added])
+    return this.changes.publishPlan(await this.record(sandboxName(name, 'sandbox')), requests)
   }
 
   #creation(options: ValidSandboxOptions): Creation {
@@ -177,38 +146,6 @@ export class Sandboxes {
       refused: new Refused(),
       liveRecord: (name, signal) => this.record(name, signal),
     })
-  }
-
-  async #choose(
-    { endpoints }: SandboxRecord,
-    requests: readonly PortRequest[],
-    refused: Refused,
-    signal?: AbortSignal,
-  ): Promise<readonly PortRecord[]> {
-    if (requests.some(({ hostPort }) => hostPort === undefined)) await this.#random.prepare(this.#context.mechanism, signal)
-    return choosePorts(requests, endpoints, this.#random, refused)
-  }
-
-  /** Runs a change of ports; drawn up anew from the current record when another process has changed it meanwhile. */
-  async #changePorts(
-    record: SandboxRecord,
-    draft: (current: SandboxRecord) => Promise<{ readonly changed: readonly PortRecord[]; readonly ports: PortRecord[] }>,
-    canRetry: (error: unknown) => boolean,
-    signal?: AbortSignal,
-  ): Promise<PortChange> {
-    let current = record
-    for (let attempt = 1; ; attempt++) {
-      const { changed, ports } = await draft(current)
-      if (changed.length === 0) return { record: current, changed }
-      try {
-        await this.#context.mechanism.run(portsPlan(this.#ground, current, ports), signal)
-        return { record: { ...current, ports }, changed }
-      } catch (error) {
-        if (attempt === attempts) throw translate(error, signal)
-        if (changedMeanwhile(error)) current = await this.record(record.name, signal)
-        else if (!canRetry(error)) throw translate(error, signal)
-      }
-    }
   }
 
   #handle(record: SandboxRecord): CreatedSandbox {

@@ -4,6 +4,8 @@ import { z } from 'zod'
 /** `creating` and `removing` are rolled back (or forth) by recovery when nobody holds the record's lock. */
 const phase = z.enum(['creating', 'ready', 'changing', 'removing'])
 
+const driver = z.enum(['bridge', 'macvlan', 'ipvlan', 'ptp'])
+
 const subnet = z.object({
   subnet: z.string(),
   gateway: z.string(),
@@ -16,7 +18,7 @@ const networkRecord = z.object({
   id: z.string().regex(/^[0-9a-f]{64}$/),
   name: z.string(),
   phase,
-  driver: z.enum(['bridge', 'macvlan', 'ipvlan', 'ptp']),
+  driver,
   /** The bridge, or what else the network hangs on. */
   device: z.string(),
   mac: z.string(),
@@ -35,6 +37,7 @@ const address = z.object({ address: z.string(), prefix: z.number().int(), gatewa
 
 const endpoint = z.object({
   network: z.string(),
+  driver,
   networkId: z.string(),
   ifname: z.string(),
   hostIfname: z.string(),
@@ -65,8 +68,8 @@ const sandboxRecord = z.object({
   netns: z.object({ path: z.string(), owned: z.boolean(), inode: z.string().optional() }),
   endpoints: z.array(endpoint),
   ports: z.array(port),
-  /** While `changing`: those of `ports` that a publish is adding, taken back if it doesn't get through. */
-  pending: z.array(port).optional(),
+  /** While `changing`: ports, and endpoints by their `hostIfname`, to be taken away if the change breaks off. */
+  pending: z.object({ ports: z.array(port), endpoints: z.array(z.string()) }).optional(),
   hostname: z.string(),
   files: z.object({
     dns: z.array(z.string()),

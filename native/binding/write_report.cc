@@ -13,7 +13,7 @@ struct OutputWriter {
   Napi::Value operator()(const std::string &text) const { return Napi::String::New(env, text); }
   Napi::Value operator()(std::uint32_t number) const { return Napi::Number::New(env, number); }
   Napi::Value operator()(const netns::Identity &identity) const { return WriteIdentity(env, identity); }
-  Napi::Value operator()(const nft::Listing &listing) const { return WriteNft(env, listing, listing.tables.empty()); }
+  Napi::Value operator()(const nft::Listing &listing) const { return WriteNft(env, listing, listing.of_set); }
   template <class T>
   Napi::Value operator()(const std::vector<T> &list) const {
     return Write(env, list);

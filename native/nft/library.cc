@@ -19,7 +19,7 @@ Result<void> Load() {
   if (dlopen("libnftnl.so.11", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
     const char *reason = dlerror();
     return Fail(ENOENT, "dlopen",
-                std::string("the firewall needs libnftnl, version 1.0.5 or later: install the package libnftnl11 (Debian, Ubuntu) or "
+                std::string("the firewall needs libnftnl: install the package libnftnl11 (Debian, Ubuntu) or "
                             "libnftnl (Fedora, Arch, Alpine)") +
                     (reason != nullptr ? std::string(": ") + reason : std::string()));
   }

@@ -164,6 +164,7 @@ class Encoder {
       // Ranges in each field: the kernel must know where the fields are.
       flags |= NFT_SET_CONCAT;
       std::vector<std::uint8_t> lengths;
+      lengths.reserve(verb.key.size());
       for (const DataType type : verb.key) lengths.push_back(static_cast<std::uint8_t>(DataSize(type)));
       nftnl_set_set_data(set, NFTNL_SET_DESC_CONCAT, lengths.data(), static_cast<std::uint32_t>(lengths.size()));
     }

@@ -1,25 +1,24 @@
 /** The bridge driver: a bridge per network, a veth pair per endpoint. Every function only writes ops. */
 import type { FirewallNetwork } from '../../firewall/ruleset.js'
 import { networkElements, networkRoutes, networkSysctls } from '../../firewall/ruleset.js'
-import type { Slot, Step } from '../../plan/op.js'
+import type { Step, Slot } from '../../plan/op.js'
 import type { EndpointRecord, NetworkRecord } from '../../state/records.js'
+import { linkGroup } from './link-group.js'
+import type { Attachment, Driver } from './driver.js'
 import { broadcastOf, familyOf, prefixOf } from '../cidr.js'
 
-/** Links of netmode carry this group from birth, so that one that a crash left without a name tag is still known as ours. */
-export const linkGroup = 0x6e6d
-
-/** A bridge takes this many ports (BR_MAX_PORTS less one). */
-export const bridgeCapacity = 1023
-
 /** What the firewall wants to know of a network. */
-export function firewallNetwork(network: NetworkRecord): FirewallNetwork {
+function firewallNetwork(network: NetworkRecord): FirewallNetwork {
   const of = (family: 4 | 6) => network.subnets.map(({ subnet }) => subnet).filter(subnet => familyOf(subnet) === family)
   const { device, internal, icc, masquerade } = network
   return { device, subnets4: of(4), subnets6: of(6), internal, icc, masquerade }
 }
 
-/** Makes the bridge, its addresses and its part of the ruleset. */
-export function createSteps(network: NetworkRecord): Step[] {
+function firewallSteps(network: NetworkRecord): Step[] {
+  return networkElements(firewallNetwork(network))
+}
+
+function createSteps(network: NetworkRecord): Step[] {
   const { device, mac, mtu, name } = network
   const link = { name: device }
   return [
@@ -39,40 +38,26 @@ export function createSteps(network: NetworkRecord): Step[] {
     ),
     { apply: { op: 'link.set', link, up: true } },
     ...networkRoutes(firewallNetwork(network)).map((apply): Step => ({ apply })),
-    ...networkElements(firewallNetwork(network)),
+    ...firewallSteps(network),
   ]
 }
 
-/** Takes all of that away; what is not there any more is fine. */
-export function removeSteps(network: NetworkRecord): Step[] {
+function removeSteps(network: NetworkRecord): Step[] {
   return [
-    ...networkElements(firewallNetwork(network)).map(({ undo }): Step => ({ apply: undo as NonNullable<Step['undo']> })),
+    ...firewallSteps(network).map(({ undo }): Step => ({ apply: undo as NonNullable<Step['undo']> })),
     { apply: { op: 'link.delete', links: [{ name: network.device }], missingOk: true } },
   ]
-}
-
-/** What an endpoint needs to know besides its record. */
-export interface Attachment {
-  readonly sandbox: string
-  readonly network: NetworkRecord
-  readonly endpoint: EndpointRecord
-  /** Index of the bridge: makes sure that it is still the one that the record is about. */
-  readonly bridgeIndex?: number | undefined
-  /** Of the sandbox's namespace. */
-  readonly slot: Slot
-  /** Families that this endpoint gives the default route of. */
-  readonly gateways: readonly (4 | 6)[]
 }
 
 /**
  * One veth pair: the peer is born in the sandbox with its final name, the host's end on the bridge and up. Addresses come
  * before `up`, so that the kernel itself announces them (arp_notify, ndisc_notify) when the link comes up.
  */
-export function attachSteps({ sandbox, network, endpoint, bridgeIndex, slot, gateways }: Attachment): Step[] {
+function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, hairpin }: Attachment): Step[] {
   const { ifname, hostIfname, mac, mtu, ipv4, ipv6 } = endpoint
   const inside = { name: ifname }
   const host = { name: hostIfname }
-  const master = bridgeIndex === undefined ? { name: network.device } : { name: network.device, index: bridgeIndex }
+  const master = deviceIndex === undefined ? { name: network.device } : { name: network.device, index: deviceIndex }
   return [
     {
       apply: {
@@ -88,7 +73,7 @@ export function attachSteps({ sandbox, network, endpoint, bridgeIndex, slot, gat
       },
       undo: { op: 'link.delete', links: [host], missingOk: true },
     },
-    { apply: { op: 'link.set', link: host, alias: `netmode:${sandbox}/${network.name}`, port: { hairpin: true, isolated: !network.icc } } },
+    { apply: { op: 'link.set', link: host, alias: `netmode:${sandbox}/${network.name}`, port: { hairpin, isolated: !network.icc } } },
     ...sysctls(endpoint).map(([key, value]): Step => ({ apply: { op: 'sysctl.set', ns: slot, key, value, missingOk: true } })),
     ...(ipv4
       ? [
@@ -113,16 +98,11 @@ export function attachSteps({ sandbox, network, endpoint, bridgeIndex, slot, gat
 }
 
 /** The default routes through an endpoint's gateways. */
-export function defaultRoutes(endpoint: EndpointRecord, families: readonly (4 | 6)[], slot: Slot): Step[] {
+function defaultRoutes(endpoint: EndpointRecord, families: readonly (4 | 6)[], slot: Slot): Step[] {
   return families
     .map(family => (family === 4 ? endpoint.ipv4 : endpoint.ipv6)?.gateway)
     .filter(via => via !== undefined)
     .map(via => ({ apply: { op: 'route.add', ns: slot, to: 'default', via, link: { name: endpoint.ifname } } }))
-}
-
-/** Deletes the pair by its host end. */
-export function detachSteps(endpoint: EndpointRecord): Step[] {
-  return [{ apply: { op: 'link.delete', links: [{ name: endpoint.hostIfname }], missingOk: true } }]
 }
 
 /** Before the link is up: a v4-only endpoint keeps quiet in IPv6 (its multicast would flood every port of the bridge). */
@@ -138,4 +118,13 @@ function sysctls({ ifname, ipv4, ipv6 }: EndpointRecord): [key: string, value: s
 function broadcast(subnet: string): { broadcast?: string } {
   const address = broadcastOf(subnet)
   return address === undefined ? {} : { broadcast: address }
+}
+
+/** A bridge per network, a veth pair per endpoint. */
+export const bridge: Driver = {
+  createSteps,
+  removeSteps,
+  firewallSteps,
+  attachSteps,
+  linksOf: ({ hostIfname }) => [{ name: hostIfname }],
 }

@@ -1,0 +1,129 @@
+/** The plans that change a live sandbox: its ports and its endpoints. Pure. */
+import { driverOf } from '../network/drivers/driver.js'
+import type { KnownNetwork } from '../network/known-network.js'
+import type { Step } from '../plan/op.js'
+import { type EndpointRecord, format, type PortRecord, type SandboxRecord } from '../state/records.js'
+import { fileSteps } from './files.js'
+import { addressOf, gatewayEndpoint } from './gateway.js'
+import { slot } from './modes/mode.js'
+import type { Ground } from './plans.js'
+import { attachSteps, claimPort, forgetFlows, leaseSteps, lockRoot, publishSteps, releaseLeases, releasePort } from './steps.js'
+
+/** What is to become of a live sandbox. */
+export interface Change {
+  readonly before: SandboxRecord
+  readonly after: SandboxRecord
+  /** The network of each endpoint that is new, in their order. */
+  readonly networks: readonly KnownNetwork[]
+  /** What has to be made of networks first. */
+  readonly networkSteps: readonly Step[]
+}
+
+/**
+ * One plan for every change. Until it is through, the record lists the old and the new; `pending` tells what of it is to be
+ * taken away if the change breaks off: what was being added, and what was being removed. What can't be undone comes last.
+ */
+export function changePlan(ground: Ground, { before, after, networks, networkSteps }: Change): Step[] {
+  const { layout, firewall, resolver } = ground
+  const { name } = before
+  const path = layout.sandboxRecord(name)
+  const ports = difference(before.ports, after.ports, samePort)
+  const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
+  const attached = endpoints.added.length + endpoints.removed.length > 0
+  const firewallSteps = networks.length > 0 ? firewall.steps() : []
+  const changing: SandboxRecord = {
+    ...before,
+    phase: 'changing',
+    ports: [...before.ports, ...ports.added],
+    endpoints: [...before.endpoints, ...endpoints.added],
+    pending: { ports: [...ports.added, ...ports.removed], endpoints: [...endpoints.added, ...endpoints.removed].map(({ hostIfname }) => hostIfname) },
+  }
+  return [
+    lockRoot(layout, firewallSteps.length + networkSteps.length > 0 ? 'exclusive' : 'shared'),
+    ...firewallSteps,
+    ...networkSteps,
+    { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive' } },
+    { apply: { op: 'expect.unchanged', path, text: format(before) } },
+    {
+      apply: { op: 'file.write', path, text: format(changing), how: 'replace' },
+      undo: { op: 'file.write', path, text: format(before), how: 'replace' },
+      journal: true,
+    },
+    ...endpoints.added.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
+    ...ports.added.map(port => claimPort(layout, name, port)),
+    ...(attached ? [openNamespace(before)] : []),
+    ...endpoints.added.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, [])),
+    ...defaultRoutes(before.endpoints, after.endpoints),
+    ...publishSteps(name, before, after),
+    ...forgetFlows([...ports.added, ...ports.removed]),
+    ...(attached ? fileSteps(layout, after, resolver.text(), before) : []),
+    { apply: { op: 'file.write', path, text: format(after), how: 'replace' } },
+    ...endpoints.removed.flatMap(deleteLinks),
+    ...endpoints.removed.flatMap(endpoint => releaseLeases(layout, name, endpoint)),
+    ...ports.removed.map(port => releasePort(layout, name, port)),
+  ]
+}
+
+/**
+ * Puts a sandbox right whose change broke off: what was pending is taken away, all else is as the record says. `immediate`: fails
+ * with EWOULDBLOCK where somebody is at work.
+ */
+export function healPlan(ground: Ground, record: SandboxRecord, options: { readonly immediate?: boolean } = {}): Step[] {
+  const { layout, resolver } = ground
+  const { name } = record
+  const { pending = { ports: [], endpoints: [] }, ...rest } = record
+  const leaving = record.endpoints.filter(({ hostIfname }) => pending.endpoints.includes(hostIfname))
+  const healed: SandboxRecord = {
+    ...rest,
+    phase: 'ready',
+    ports: record.ports.filter(port => !pending.ports.some(samePort(port))),
+    endpoints: record.endpoints.filter(endpoint => !leaving.includes(endpoint)),
+  }
+  const path = layout.sandboxRecord(name)
+  return [
+    lockRoot(layout, 'shared'),
+    { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive', ...options } },
+    { apply: { op: 'expect.unchanged', path, text: format(record) } },
+    // Where the ports led while both old and new endpoints were there, and where they led before: neither is to stay.
+    ...[record, { ...record, endpoints: healed.endpoints }].flatMap(one => publishSteps(name, one).map(({ apply }) => ({ apply }))),
+    ...publishSteps(name, undefined, healed),
+    ...(leaving.length > 0 ? [openNamespace(record), ...leaving.flatMap(deleteLinks), ...defaultRoutes([], healed.endpoints), ...fileSteps(layout, healed, resolver.text(), record)] : []),
+    ...leaving.flatMap(endpoint => releaseLeases(layout, name, endpoint)),
+    ...pending.ports.map(port => releasePort(layout, name, port)),
+    { apply: { op: 'file.write', path, text: format(healed), how: 'replace' } },
+  ]
+}
+
+function openNamespace({ netns }: SandboxRecord): Step {
+  return { apply: { op: 'netns.open', path: netns.path, slot, ...(netns.inode !== undefined && { inode: BigInt(netns.inode) }) } }
+}
+
+function deleteLinks(endpoint: EndpointRecord): Step[] {
+  return [{ apply: { op: 'link.delete', links: driverOf(endpoint).linksOf(endpoint), missingOk: true } }]
+}
+
+/** The default route of each family, where another endpoint gives it now. The old one goes with its link, if that goes. */
+function defaultRoutes(before: readonly EndpointRecord[], after: readonly EndpointRecord[]): Step[] {
+  return ([4, 6] as const).flatMap((family): Step[] => {
+    const route = (endpoint: EndpointRecord | undefined) => {
+      const via = endpoint && addressOf(endpoint, family)?.gateway
+      return via === undefined ? undefined : { ns: slot, to: 'default', family, via, link: { name: endpoint?.ifname ?? '' } }
+    }
+    const [old, next] = [gatewayEndpoint(before, family), gatewayEndpoint(after, family)]
+    const [from, to] = [route(old), route(next)]
+    if (to === undefined || (old && next && sameEndpoint(old)(next))) return []
+    return [{ apply: { op: 'route.replace', ...to }, undo: from ? { op: 'route.replace', ...from } : { op: 'route.delete', ...to, missingOk: true } }]
+  })
+}
+
+function difference<T>(before: readonly T[], after: readonly T[], same: (a: T) => (b: T) => boolean) {
+  return { added: after.filter(one => !before.some(same(one))), removed: before.filter(one => !after.some(same(one))) }
+}
+
+function samePort(a: PortRecord): (b: PortRecord) => boolean {
+  return b => a.hostIp === b.hostIp && a.hostPort === b.hostPort && a.protocol === b.protocol && a.containerPort === b.containerPort
+}
+
+function sameEndpoint(a: EndpointRecord): (b: EndpointRecord) => boolean {
+  return b => a.hostIfname === b.hostIfname
+}

@@ -1,0 +1,160 @@
+/** Changing live sandboxes: ports published and taken back, networks attached and detached. */
+import type { Context } from '../context.js'
+import { fail } from '../errors.js'
+import { type Networks, notFound } from '../network/networks.js'
+import type { Plan } from '../plan/op.js'
+import { changedMeanwhile, translate } from '../plan/translate.js'
+import type { EndpointRecord, PortRecord, SandboxRecord } from '../state/records.js'
+import type { Store } from '../state/store.js'
+import type { ValidEndpointOptions } from '../validate/sandbox-options.js'
+import { type Change, changePlan, healPlan } from './change-plan.js'
+import { draftEndpoint, freeIfname } from './draft.js'
+import type { Ground } from './plans.js'
+import { avoidPort, choosePorts, Refused } from './port-choice.js'
+import { type PortRequest, type PortSelector, selects } from './port-grammar.js'
+import type { RandomPorts } from './random-ports.js'
+
+/** How often a change is drafted anew because another process was faster. */
+const attempts = 1000
+
+/** The sandbox as it is now, and what a call has changed. */
+export interface Changed<T> {
+  readonly record: SandboxRecord
+  readonly changed: T
+}
+
+/** A draft of a change; no `change`: nothing is to be done. */
+interface Draft<T> {
+  readonly change?: Change
+  readonly changed: T
+  /** Takes back what the draft has taken for itself. */
+  readonly giveBack?: (error: unknown) => void
+}
+
+export class Changes {
+  readonly #context: Context
+  readonly #store: Store
+  readonly #networks: Networks
+  readonly #ground: Ground
+  readonly #random: RandomPorts
+
+  constructor(context: Context, store: Store, networks: Networks, ground: Ground, random: RandomPorts) {
+    this.#context = context
+    this.#store = store
+    this.#networks = networks
+    this.#ground = ground
+    this.#random = random
+  }
+
+  /** Publishes more ports. */
+  publish(record: SandboxRecord, requests: readonly PortRequest[], signal?: AbortSignal): Promise<Changed<readonly PortRecord[]>> {
+    const refused = new Refused()
+    const draft = (current: SandboxRecord) => this.#draftPublish(current, requests, refused, signal)
+    return this.#run(record, draft, async error => avoidPort(error, requests, refused), signal)
+  }
+
+  /** The plan of `publish`, for explain. */
+  async publishPlan(record: SandboxRecord, requests: readonly PortRequest[]): Promise<Plan> {
+    const { change } = await this.#draftPublish(record, requests, new Refused())
+    return change ? changePlan(this.#ground, change) : []
+  }
+
+  /** Takes published ports back. */
+  unpublish(record: SandboxRecord, selectors: readonly PortSelector[], signal?: AbortSignal): Promise<Changed<readonly PortRecord[]>> {
+    const draft = async (current: SandboxRecord): Promise<Draft<readonly PortRecord[]>> => {
+      const removed = current.ports.filter(port => selectors.some(selector => selects(selector, port)))
+      if (removed.length === 0) return { changed: removed }
+      const after = { ...current, ports: current.ports.filter(port => !removed.includes(port)) }
+      return { changed: removed, change: { before: current, after, networks: [], networkSteps: [] } }
+    }
+    return this.#run(record, draft, async () => false, signal)
+  }
+
+  /** Attaches to a further network. */
+  attach(record: SandboxRecord, network: string, options: ValidEndpointOptions, signal?: AbortSignal): Promise<Changed<EndpointRecord>> {
+    const canRetry = (error: unknown, { change }: Draft<EndpointRecord>) =>
+      change ? this.#networks.canRetry(error, change.networks, [options.ip, options.ip6]) : Promise.resolve(false)
+    return this.#run(record, current => this.#draftAttach(current, network, options, signal), canRetry, signal)
+  }
+
+  /** Detaches from a network; false: was not attached. */
+  detach(record: SandboxRecord, network: string, signal?: AbortSignal): Promise<Changed<boolean>> {
+    const draft = async (current: SandboxRecord): Promise<Draft<boolean>> => {
+      const endpoints = current.endpoints.filter(endpoint => endpoint.network !== network)
+      if (endpoints.length === current.endpoints.length) return { changed: false }
+      return { changed: true, change: { before: current, after: { ...current, endpoints }, networks: [], networkSteps: [] } }
+    }
+    return this.#run(record, draft, async () => false, signal)
+  }
+
+  async #draftPublish(current: SandboxRecord, requests: readonly PortRequest[], refused: Refused, signal?: AbortSignal): Promise<Draft<readonly PortRecord[]>> {
+    if (requests.some(({ hostPort }) => hostPort === undefined)) await this.#random.prepare(this.#context.mechanism, signal)
+    const added = choosePorts(requests, current.endpoints, this.#random, refused)
+    if (added.length === 0) return { changed: added }
+    return { changed: added, change: { before: current, after: { ...current, ports: [...current.ports, ...added] }, networks: [], networkSteps: [] } }
+  }
+
+  async #draftAttach(current: SandboxRecord, name: string, options: ValidEndpointOptions, signal?: AbortSignal): Promise<Draft<EndpointRecord>> {
+    if (current.mode === 'host' || current.mode === 'container') {
+      throw fail('UNSUPPORTED', `Sandbox ${current.name} has no namespace of its own to attach (its mode is ${current.mode})`, { subject: current.name })
+    }
+    if (current.endpoints.some(endpoint => endpoint.network === name)) {
+      throw fail('EXISTS', `Sandbox ${current.name} is attached to network ${name} already`, { field: 'network', subject: name })
+    }
+    const network = await this.#networks.resolve(name, signal)
+    if (network === undefined) throw notFound(name)
+    const ifname = options.ifname ?? freeIfname(current.endpoints.map(endpoint => endpoint.ifname))
+    const endpoint = draftEndpoint(network, { ...options, network: name }, ifname, '')
+    const after = { ...current, endpoints: [...current.endpoints, endpoint] }
+    return {
+      changed: endpoint,
+      change: { before: current, after, networks: [network], networkSteps: this.#networks.missingSteps([network]) },
+      giveBack: error => this.#networks.giveBack([endpoint], error),
+    }
+  }
+
+  /** Runs a change; drafted anew from the current record when another process has changed it meanwhile. */
+  async #run<T>(
+    record: SandboxRecord,
+    draft: (current: SandboxRecord) => Promise<Draft<T>>,
+    canRetry: (error: unknown, draft: Draft<T>) => Promise<boolean>,
+    signal?: AbortSignal,
+  ): Promise<Changed<T>> {
+    let current = record
+    for (let attempt = 1; ; attempt++) {
+      if (current.phase !== 'ready') current = await this.#healed(current, signal)
+      const drafted = await draft(current)
+      const { change, changed } = drafted
+      if (change === undefined) return { record: current, changed }
+      const plan = changePlan(this.#ground, change)
+      try {
+        this.#networks.learn(change.networks, plan, await this.#context.mechanism.run(plan, signal))
+        this.#networks.giveBack(change.before.endpoints.filter(endpoint => !change.after.endpoints.includes(endpoint)))
+        return { record: change.after, changed }
+      } catch (error) {
+        drafted.giveBack?.(error)
+        if (attempt === attempts) throw translate(error, signal)
+        if (changedMeanwhile(error)) current = await this.#reread(record, signal)
+        else if (!(await canRetry(error, drafted))) throw translate(error, signal)
+      }
+    }
+  }
+
+  /** Ends the change that another process has begun: waits for it, or, if that process is dead, puts things right. */
+  async #healed(record: SandboxRecord, signal?: AbortSignal): Promise<SandboxRecord> {
+    try {
+      await this.#context.mechanism.run(healPlan(this.#ground, record), signal)
+    } catch (error) {
+      if (!changedMeanwhile(error)) throw translate(error, signal)
+    }
+    return this.#reread(record, signal)
+  }
+
+  /** The current record of the same sandbox. @throws NOT_FOUND when it is gone, though another may have its name */
+  async #reread({ id, name }: SandboxRecord, signal?: AbortSignal): Promise<SandboxRecord> {
+    signal?.throwIfAborted()
+    const current = await this.#store.sandbox(name)
+    if (current?.id !== id || current.phase === 'removing') throw fail('NOT_FOUND', `Sandbox ${name} is gone`, { subject: name })
+    return current
+  }
+}
