@@ -82,7 +82,7 @@ void Bare::PreparePair(const Sample &sample, const MacAddress &mac) {
   pair_.Begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, host, 0);
   pair_.PutString(IFLA_IFNAME, sample.host_ifname);
   pair_.PutInteger(IFLA_MTU, ground_.mtu);
-  pair_.PutInteger(IFLA_MASTER, ground_.bridge_index);
+  pair_.PutInteger(IFLA_MASTER, ground_.bridge);
   pair_.PutInteger<std::uint32_t>(IFLA_NUM_TX_QUEUES, 1);
   pair_.PutInteger<std::uint32_t>(IFLA_NUM_RX_QUEUES, 1);
   const std::size_t info = pair_.BeginNest(IFLA_LINKINFO);

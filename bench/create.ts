@@ -2,7 +2,7 @@
  * What `host.sandboxes.create` costs beside the least that the kernel can be asked for (bare) and beside its own plan run natively
  * (full). One sample of each in turn, in one namespace, so that whatever disturbs the machine disturbs all alike.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -11,8 +11,7 @@ import { parseArgs } from 'node:util'
 import { openHost } from '../lib/index.js'
 import { machine } from './machine.js'
 import { ratio, summarize } from './quantiles.js'
-import { Floor, Native, Ours, type Rival } from './rivals.js'
-import { describe } from './same.js'
+import { Bare, benchNetwork, Floor, Full, Ours, type Rival } from './rivals.js'
 
 const help = `npm run bench -- create [options]
   --samples N    of each rival (default 1000)
@@ -60,18 +59,6 @@ async function alternate(rivals: readonly Rival[], rounds: number, rest: number,
   return times
 }
 
-/** Throws, showing both, where two rivals leave different things behind. */
-async function compare(one: Rival, other: Rival, full: boolean): Promise<void> {
-  const texts: string[] = []
-  for (const rival of [one, other]) {
-    await rival.make(0)
-    texts.push(describe(rival.sample, stateDir, { full }))
-    await rival.clear()
-  }
-  if (texts[0] !== texts[1])
-    throw new Error(`${one.name} and ${other.name} do not do the same\n--- ${one.name}\n${texts[0]}\n--- ${other.name}\n${texts[1]}`)
-}
-
 function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => row[column]?.length ?? 0)))
   return rows
@@ -86,21 +73,14 @@ async function main(): Promise<void> {
   const [samples, warmup, rest] = [options.samples, options.warmup, options.rest].map(Number) as [number, number, number]
   mkdirSync(stateDir, { recursive: true })
   const host = await openHost({ stateDir })
-  const network = await host.networks.create({ name: 'bench', subnets: ['10.99.0.0/16'] })
-  const ours = new Ours(host, 'bench')
-  await ours.make(0)
-  const record = readFileSync(join(stateDir, 'sandboxes', ours.sample.name, 'state.json'), 'utf8')
-  const floor = await Floor.start(join(root, 'build/bench/floor'), network, stateDir)
-  const bare = new Native('bare', floor, ours.sample, record)
-  const full = new Native('full', floor, ours.sample, record)
-  await ours.clear()
-  await compare(ours, full, true)
-
-  const rivals = [bare, full, ours].filter(({ name }) => options.rivals.split(',').includes(name))
+  const network = await host.networks.create(benchNetwork)
+  const floor = await Floor.start(join(root, 'build/bench/floor'), network)
+  const all: readonly Rival[] = [new Bare(floor), new Full(floor, host, network.name), new Ours(host, network.name)]
+  const rivals = all.filter(({ name }) => options.rivals.split(',').includes(name))
   await alternate(rivals, warmup, rest, 1)
   const times = await alternate(rivals, samples, rest, 1 + warmup)
   floor.close()
-  await host.networks.remove('bench')
+  await network.remove()
   await host.close()
 
   const summaries = Object.fromEntries([...times].map(([name, row]) => [name, summarize(row)]))

@@ -2,30 +2,30 @@
 //
 // Reads commands from stdin, fields apart by tabs, and answers each with one line: nanoseconds (CLOCK_MONOTONIC), or `error TEXT`.
 //
-//   ground BRIDGE INDEX MTU PREFIX BROADCAST GATEWAY STATE_FOLDER NETWORK NETWORK_ID      once, first
-//   bare NAME HOST_IFNAME MAC ADDRESS                                                     see bare.h
-//   full NAME HOST_IFNAME MAC ADDRESS PORT RECORD                                         see full.h
-//   clear                                                                                 takes the last sample away
+//   ground BRIDGE_INDEX MTU PREFIX BROADCAST GATEWAY     once, first
+//   bare NAME HOST_IFNAME MAC ADDRESS                    an attach as bare.h makes it
+//   clear                                                takes that attach away
+//   full FIELD...                                        runs a plan of netmode's own, as plan_text.h reads it
 //
 // Works in the network and mount namespace that it is started in; scripts/in-namespace.sh gives private ones.
-#include <ctime>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <iostream>
-#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "bare.h"
-#include "full.h"
 #include "netns/namespace.h"
+#include "plan_text.h"
+#include "program/runner.h"
 
 namespace {
 
 using namespace netmode;
-using bench::Ground;
-using bench::Sample;
 
 std::int64_t Now() {
   timespec now{};
@@ -50,66 +50,60 @@ public:
   explicit Floor(UniqueFd home) : session_(std::move(home)) {}
 
   // The measured nanoseconds; 0 for a command that measures nothing.
-  [[nodiscard]] Result<std::int64_t> Obey(const std::vector<std::string> &fields) {
+  [[nodiscard]] Result<std::int64_t> Obey(std::span<const std::string> fields) {
     const std::string &command = fields.front();
-    if (command == "ground" && fields.size() == 10) return Start(fields);
-    if (!bare_) return Fail(EINVAL, command, "not before ground");
-    if (command == "bare" && fields.size() == 5) {
-      if (auto prepared = bare_->Prepare(SampleOf(fields)); !prepared) return std::unexpected(prepared.error());
-      return Measure(*bare_);
-    }
-    if (command == "full" && fields.size() == 7) {
-      full_->Prepare(SampleOf(fields));
-      return Measure(*full_);
-    }
-    if (command == "clear") {
-      if (auto cleared = last_is_full_ ? full_->Clear() : bare_->Clear(); !cleared) return std::unexpected(cleared.error());
+    if (command == "full") return RunFull(fields.subspan(1));
+    if (command == "ground" && fields.size() == 6) return Start(fields);
+    if (command == "bare" && fields.size() == 5 && bare_) return MakeBare(fields);
+    if (command == "clear" && bare_) {
+      if (auto cleared = bare_->Clear(); !cleared) return std::unexpected(cleared.error());
       return 0;
     }
     return Fail(EINVAL, command, "with " + std::to_string(fields.size() - 1) + " fields");
   }
 
 private:
-  [[nodiscard]] Result<std::int64_t> Start(const std::vector<std::string> &fields) {
-    ground_ = {.home = session_.Home(),
-               .bridge = fields[1],
-               .bridge_index = Number(fields[2]),
-               .mtu = Number(fields[3]),
-               .prefix = Number(fields[4]),
-               .broadcast = fields[5],
-               .gateway = fields[6],
-               .state_folder = fields[7],
-               .network = fields[8],
-               .network_id = fields[9]};
-    auto bare = bench::Bare::Open(ground_);
+  [[nodiscard]] Result<std::int64_t> Start(std::span<const std::string> fields) {
+    auto bare = bench::Bare::Open({.home = session_.Home(),
+                                   .bridge = Number(fields[1]),
+                                   .mtu = Number(fields[2]),
+                                   .prefix = Number(fields[3]),
+                                   .broadcast = fields[4],
+                                   .gateway = fields[5]});
     if (!bare) return std::unexpected(bare.error());
     bare_.emplace(std::move(*bare));
-    full_.emplace(ground_, session_);
     return 0;
   }
 
-  [[nodiscard]] static Sample SampleOf(const std::vector<std::string> &fields) {
-    Sample sample{.name = fields[1], .host_ifname = fields[2], .mac = fields[3], .address = fields[4], .port = 0, .record = {}};
-    if (fields.size() > 5) sample.port = static_cast<std::uint16_t>(Number(fields[5]));
-    if (fields.size() > 6) sample.record = fields[6];
-    return sample;
-  }
-
-  template <class Rival>
-  [[nodiscard]] Result<std::int64_t> Measure(Rival &rival) {
-    last_is_full_ = std::is_same_v<Rival, bench::Full>;
+  [[nodiscard]] Result<std::int64_t> MakeBare(std::span<const std::string> fields) {
+    auto prepared = bare_->Prepare({.name = fields[1], .host_ifname = fields[2], .mac = fields[3], .address = fields[4]});
+    if (!prepared) return std::unexpected(prepared.error());
     const std::int64_t start = Now();
-    const Result<void> made = rival.Make();
+    const Result<void> made = bare_->Make();
     const std::int64_t end = Now();
     if (!made) return std::unexpected(made.error());
     return end - start;
   }
 
+  // What netmode's create() takes beyond this is JavaScript, the binding and the way to another thread and back.
+  [[nodiscard]] Result<std::int64_t> RunFull(std::span<const std::string> fields) {
+    const auto plan = bench::ReadPlan(fields);
+    if (!plan) return std::unexpected(plan.error());
+    const std::atomic<bool> cancelled = false;
+    program::Report report;
+    const std::int64_t start = Now();
+    {
+      program::Runner runner(session_, cancelled);
+      report = runner.Run(*plan);
+    }
+    const std::int64_t end = Now();
+    if (!report.failure) return end - start;
+    report.failure->error.detail += " (step " + std::to_string(report.failure->step) + ")";
+    return std::unexpected(std::move(report.failure->error));
+  }
+
   program::Session session_;
-  Ground ground_;
   std::optional<bench::Bare> bare_;
-  std::optional<bench::Full> full_;
-  bool last_is_full_ = false;
 };
 
 } // namespace

@@ -14,7 +14,7 @@ import { filesBelow, fingerprint, isCurrent, record, root } from '../scripts/sta
 
 const kFolder = 'build/bench'
 const kStamp = `${kFolder}/floor.stamp`
-const kFloorSources = ['bench/floor.cc', 'bench/bare.cc', 'bench/full.cc']
+const kFloorSources = ['bench/floor.cc', 'bench/bare.cc', 'bench/plan_text.cc']
 // As node-gyp builds the addon, so that native code is measured against itself.
 const kFlags = ['-std=c++23', '-O3', '-fno-exceptions', '-fno-rtti', '-Wall', '-Wextra', '-Wpedantic', '-Werror', '-Inative', '-Ibench']
 

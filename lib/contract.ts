@@ -326,6 +326,32 @@ export type HostEvent = { readonly time: number } & (
   | { type: 'overrun' }
 )
 
+/** The named namespaces of the machine, as `ip netns` has them. */
+export interface Namespaces {
+  /** Names in /run/netns, sorted. */
+  list(op?: Op): Promise<readonly NamedNamespace[]>
+  /** undefined: there is none of that name. */
+  get(name: string, op?: Op): Promise<NamedNamespace | undefined>
+  /** `ip netns add`: its loopback device is down. @throws EXISTS */
+  add(name: string, op?: Op): Promise<NamedNamespace>
+  /** `ip netns attach`: gives a namespace a name. @throws EXISTS, NOT_A_NAMESPACE, NAMESPACE_GONE */
+  attach(name: string, netns: NamespaceRef, op?: Op): Promise<NamedNamespace>
+  /** `ip netns delete`; false: was not there. The namespace lives on for as long as something is in it. */
+  delete(name: string, op?: Op): Promise<boolean>
+  /** `ip netns identify`: the names of a process's namespace. Default: this process. */
+  identify(pid?: number): Promise<readonly string[]>
+  /** `ip netns pids`. @throws NOT_FOUND */
+  pids(name: string): Promise<readonly number[]>
+}
+
+/** A namespace with a name. */
+export interface NamedNamespace {
+  readonly name: string
+  /** `/run/netns/NAME` */
+  readonly path: string
+  readonly inode: bigint
+}
+
 /** What recovery did. */
 export interface Recovery {
   /** Sandboxes and networks whose creation or removal had not finished, taken back. */
@@ -347,6 +373,7 @@ export interface Finding {
 /** The front door: one network namespace that sandboxes hang on. Never keeps the process alive. */
 export interface Host extends AsyncDisposable {
   readonly namespace: Namespace
+  readonly namespaces: Namespaces
   readonly networks: Collection<Network, NetworkInfo> & {
     /** @throws EXISTS, SUBNET_OVERLAP, EXHAUSTED (no pool is free: each skipped one is explained) */
     create(options: NetworkOptions, op?: Op): Promise<Network>

@@ -7,6 +7,7 @@ import type { Finding, Host, Op, OpenHostOptions, Operations, Namespace as Publi
 import { errnoName, fail } from './errors.js'
 import { Firewall } from './firewall/firewall.js'
 import { tableName } from './firewall/ruleset.js'
+import { NamedNamespaces } from './namespace/named-namespaces.js'
 import { Namespace } from './namespace/namespace.js'
 import type { Identity, NftListing } from './native.js'
 import { Networks, notFound } from './network/networks.js'
@@ -92,6 +93,7 @@ async function readBridgeFilter(mechanism: Mechanism): Promise<BridgeFilter> {
 
 class OpenHost {
   readonly namespace: PublicNamespace
+  readonly namespaces: NamedNamespaces
   readonly networks: Networks
   readonly sandboxes: Sandboxes
   readonly #context: Context
@@ -102,11 +104,13 @@ class OpenHost {
     const store = new Store(context.layout)
     this.#context = context
     this.namespace = new Namespace(context.mechanism, context.netnsPath, context.identity)
+    this.namespaces = new NamedNamespaces(context.mechanism)
     this.networks = new Networks(context, store, firewall)
     const hairpin = context.bridgeFilter.ip4 || context.bridgeFilter.ip6
     const ground = { layout: context.layout, firewall, resolver: new HostResolver(), hairpin }
     this.sandboxes = new Sandboxes(context, store, this.networks, ground, process)
     this.#recoverer = new Recoverer(context, store, this.networks, ground)
+    firewall.onGone(() => this.#recoverer.rebuildRuleset())
   }
 
   async explain<K extends keyof Operations>(operation: K, ...args: Operations[K]): Promise<string> {
@@ -121,7 +125,7 @@ class OpenHost {
         const [name] = args as Operations['networks.remove']
         const known = await this.networks.resolve(name)
         if (known?.record.phase !== 'ready') throw notFound(name)
-        return explain(await this.networks.removePlan(known.record))
+        return explain(this.networks.removePlan(known.record))
       }
       default: {
         const [sandbox, ports] = args as Operations['publish']

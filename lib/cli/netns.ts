@@ -1,40 +1,66 @@
 /** `netmode netns …`: the named namespaces of this machine, the same that `ip netns` sees. */
-import { readdir, stat } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { errnoName, fail, invalid } from '../errors.js'
+import { fail, invalid } from '../errors.js'
 import { programPath } from '../native.js'
 import { spawnIn } from '../sandbox/spawn.js'
 import type { Cli, Fill } from './cli.js'
 import { attend } from './run.js'
 import { list, table } from './table.js'
 
-/** Where iproute2 keeps names: bind mounts of namespaces. */
-const folder = '/run/netns'
 /** Files here are found under /etc by a command in the namespace (ip-netns(8)). */
 const configFolder = '/etc/netns'
 
 export const netns: Fill = (command, cli) => {
   command.enablePositionalOptions() // for exec, whose command has options of its own
   ls(command.command('ls').alias('list').description('List named network namespaces'), cli)
+  add(command.command('add').description('Make a named network namespace'), cli)
+  attach(command.command('attach').description("Give a process's network namespace a name"), cli)
+  del(command.command('del').alias('delete').description('Delete the name of a network namespace'), cli)
   exec(command.command('exec').description('Run a command in a named network namespace'), cli)
   identify(command.command('identify').description('Name the network namespace of a process'), cli)
   pids(command.command('pids').description('List the processes in a named network namespace'), cli)
 }
 
+/** These look at names only; nothing of the host has to be put right for them. */
+const only = { repair: false }
+
 function ls(command: Command, cli: Cli): void {
   command.option('-q, --quiet', 'names only').action(async (flags: { quiet?: boolean }) => {
-    const namespaces = await named()
+    const namespaces = await cli.withHost((host, op) => host.namespaces.list(op), only)
     const names = namespaces.map(({ name }) => name)
-    if (flags.quiet) cli.print(names, list(names))
-    else
-      cli.print(
-        namespaces.map(({ name, inode }) => ({ name, path: join(folder, name), inode: Number(inode) })),
-        table(
-          ['NAME', 'INODE'],
-          namespaces.map(({ name, inode }) => [name, String(inode)]),
-        ),
-      )
+    if (flags.quiet) return cli.print(names, list(names))
+    const rows = namespaces.map(({ name, inode }) => [name, String(inode)])
+    cli.print(
+      namespaces.map(({ name, path, inode }) => ({ name, path, inode: Number(inode) })),
+      table(['NAME', 'INODE'], rows),
+    )
+  })
+}
+
+function add(command: Command, cli: Cli): void {
+  command.argument('<name>', 'namespace').action(async (name: string) => {
+    await cli.withHost((host, op) => host.namespaces.add(name, op), only)
+  })
+}
+
+function attach(command: Command, cli: Cli): void {
+  command
+    .argument('<name>', 'namespace')
+    .argument('<pid>', 'process', processNumber)
+    .action(async (name: string, pid: number) => {
+      await cli.withHost((host, op) => host.namespaces.attach(name, { pid }, op), only)
+    })
+}
+
+function del(command: Command, cli: Cli): void {
+  command.argument('<name...>', 'namespaces').action(async (names: readonly string[]) => {
+    await cli.withHost(async (host, op) => {
+      for (const name of names) {
+        if (!(await host.namespaces.delete(name, op))) throw fail('NOT_FOUND', `No network namespace called ${name}`, { subject: name })
+      }
+    }, only)
   })
 }
 
@@ -44,70 +70,31 @@ function exec(command: Command, cli: Cli): void {
     .argument('<command...>', 'command and its arguments; -- may stand before it')
     .passThroughOptions()
     .action(async (name: string, words: readonly string[]) => {
-      await identityOf(name)
-      const place = { program: programPath('netmode-exec'), netnsPath: pathOf(name), files: await configFiles(name) }
+      const namespace = await cli.withHost((host, op) => host.namespaces.get(name, op), only)
+      if (namespace === undefined) throw fail('NOT_FOUND', `No network namespace called ${name}`, { subject: name })
+      const place = { program: programPath('netmode-exec'), netnsPath: namespace.path, files: await configFiles(name) }
       cli.signals.signal.throwIfAborted()
       process.exitCode = await attend(cli, words, (file, args) => spawnIn(place, file, args, { stdio: 'inherit' }))
     })
 }
 
 function identify(command: Command, cli: Cli): void {
-  command.argument('[pid]', 'process (default: this one)').action(async (pid: string | undefined) => {
-    if (pid !== undefined && !/^\d{1,10}$/.test(pid)) throw invalid('pid', "a process's number", pid)
-    const own = await identity(`/proc/${pid ?? 'self'}/ns/net`)
-    if (own === undefined) throw fail('NOT_FOUND', `No process ${pid}`, { subject: pid ?? '' })
-    const names = (await named()).filter(one => one.dev === own.dev && one.inode === own.inode).map(({ name }) => name)
+  command.argument('[pid]', 'process (default: this one)', processNumber).action(async (pid: number | undefined) => {
+    const names = await cli.withHost(host => host.namespaces.identify(pid), only)
     cli.print(names, list(names))
   })
 }
 
 function pids(command: Command, cli: Cli): void {
   command.argument('<name>', 'namespace').action(async (name: string) => {
-    const wanted = await identityOf(name)
-    const numbers = (await readdir('/proc')).filter(entry => /^\d+$/.test(entry)).sort((a, b) => Number(a) - Number(b))
-    // Those that end meanwhile, and those that we may not look at, have none.
-    const identities = await Promise.all(
-      numbers.map(async pid => [pid, await identity(`/proc/${pid}/ns/net`).catch(() => undefined)] as const),
-    )
-    const found = identities.filter(([, one]) => one?.dev === wanted.dev && one.inode === wanted.inode).map(([pid]) => pid)
-    cli.print(found.map(Number), list(found))
+    const found = await cli.withHost(host => host.namespaces.pids(name), only)
+    cli.print(found, list(found.map(String)))
   })
 }
 
-interface Identity {
-  readonly dev: bigint
-  readonly inode: bigint
-}
-
-/** undefined: nothing there. */
-async function identity(path: string): Promise<Identity | undefined> {
-  try {
-    const { dev, ino } = await stat(path, { bigint: true })
-    return { dev, inode: ino }
-  } catch (error) {
-    const { errno = 0 } = error as NodeJS.ErrnoException
-    if (['ENOENT', 'ESRCH'].includes(errnoName(errno))) return undefined
-    throw error
-  }
-}
-
-/** @throws NOT_FOUND */
-async function identityOf(name: string): Promise<Identity> {
-  const found = await identity(pathOf(name))
-  if (found === undefined) throw fail('NOT_FOUND', `No network namespace called ${name}`, { subject: name })
-  return found
-}
-
-function pathOf(name: string): string {
-  if (['', '.', '..'].includes(name) || /[/\0]/.test(name)) throw invalid('name', "a network namespace's name", name)
-  return join(folder, name)
-}
-
-/** Sorted by name. */
-async function named(): Promise<readonly (Identity & { readonly name: string })[]> {
-  const names = await entriesOf(folder)
-  const found = await Promise.all(names.map(async name => ({ name, ...(await identity(join(folder, name))) })))
-  return found.filter((one): one is Identity & { name: string } => one.inode !== undefined)
+function processNumber(text: string): number {
+  if (!/^[1-9]\d{0,9}$/.test(text)) throw invalid('pid', "a process's number", text)
+  return Number(text)
 }
 
 async function configFiles(name: string): Promise<readonly { readonly source: string; readonly target: string }[]> {

@@ -1,4 +1,6 @@
 /** What networks and published ports put into the ruleset's sets and maps, and what they need beside it. Pure. */
+import { createHash } from 'node:crypto'
+
 import { formatIp, lastOf, parseCidr, parseIp } from '../network/cidr.js'
 import type { Datum, NftElementVerb, Op, RouteVerb, Step, SysctlSet } from '../plan/op.js'
 import { place } from './table.js'
@@ -107,7 +109,12 @@ export function networkSysctls(network: FirewallNetwork): SysctlSet[] {
  */
 export function networkRoutes({ device, subnets6, internal }: FirewallNetwork): RouteVerb[] {
   if (internal || subnets6.length === 0) return []
-  return [{ op: 'route.add', to: '::1/128', family: 6, link: { name: device }, type: 'local', table: 255, metric: 1024 }]
+  return [{ op: 'route.add', to: '::1/128', family: 6, link: { name: device }, type: 'local', table: 255, metric: metricOf(device) }]
+}
+
+/** The kernel takes a second route to one place only under another metric, so each device has its own. */
+function metricOf(device: string): number {
+  return 1024 + (createHash('sha256').update(device).digest().readUInt32BE() >>> 1)
 }
 
 function add(element: Element): ElementAdd {

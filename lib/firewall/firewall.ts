@@ -7,6 +7,7 @@ import { type TableOptions, tableSteps } from './ruleset.js'
 export class Firewall {
   readonly #table: TableOptions
   #there: boolean
+  #rebuild: () => Promise<unknown> = async () => {}
 
   constructor(table: TableOptions, there: boolean) {
     this.#table = table
@@ -38,16 +39,25 @@ export class Firewall {
     this.#there = true
   }
 
+  /** Who makes the table anew, with all that belongs in it, when it turns out to be gone. */
+  onGone(rebuild: () => Promise<unknown>): void {
+    this.#rebuild = rebuild
+  }
+
   /**
-   * Did a plan fail only because the table was made or deleted by somebody else since it was last looked at? What is known
-   * is put right; the plan may be drawn up anew.
+   * Did a plan fail only because the table was made or deleted by somebody else since it was last looked at? Then that is put
+   * right, and the plan may be drawn up anew.
    */
-  stale(error: unknown): boolean {
-    if (!(error instanceof PlanFailure) || !error.op.op.startsWith('nft.')) return false
-    const made = error.op.op === 'nft.table.add' && errnoName(error.errno) === 'EEXIST'
-    const gone = error.op.op.startsWith('nft.element.') && errnoName(error.errno) === 'ENOENT'
-    if (made) this.#there = true
-    if (gone) this.#there = false
-    return made || gone
+  async canRetry(error: unknown): Promise<boolean> {
+    if (!(error instanceof PlanFailure)) return false
+    const errno = errnoName(error.errno)
+    if (error.op.op === 'nft.table.add' && errno === 'EEXIST') {
+      this.#there = true
+      return true
+    }
+    if (!error.op.op.startsWith('nft.element.') || errno !== 'ENOENT') return false
+    this.#there = false
+    await this.#rebuild()
+    return true
   }
 }

@@ -7,7 +7,7 @@ import type { Firewall } from '../firewall/firewall.js'
 import type { Link } from '../plan/kernel-objects.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan, Step } from '../plan/op.js'
-import { translate } from '../plan/translate.js'
+import { changedMeanwhile, translate } from '../plan/translate.js'
 import { type EndpointRecord, format, type NetworkRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 import { hasLabels, filter as validFilter } from '../validate/call-options.js'
@@ -37,20 +37,20 @@ export class Networks {
   async create(options: NetworkOptions, op: Op = {}): Promise<Network> {
     const valid = networkOptions(options)
     for (let attempt = 1; ; attempt++) {
-      if (await this.#load(valid.name, op.signal))
+      if (await this.#current(valid.name, op.signal))
         throw fail('EXISTS', `A network called ${valid.name} exists`, { field: 'name', subject: valid.name })
       const record = await this.#draft(valid, op.signal)
       try {
         return this.#handle(await this.#make(record, op.signal))
       } catch (error) {
-        if (attempt === attempts || !this.#stale(error)) throw translate(error, op.signal)
+        if (attempt === attempts || !(await this.#firewall.canRetry(error))) throw translate(error, op.signal)
       }
     }
   }
 
   async ensure(options: NetworkOptions, op: Op = {}): Promise<Network> {
     const valid = networkOptions(options)
-    const existing = await this.#load(valid.name, op.signal)
+    const existing = await this.#current(valid.name, op.signal)
     if (existing === undefined) {
       try {
         return await this.create(options, op)
@@ -70,7 +70,7 @@ export class Networks {
   }
 
   async get(name: string, op: Op = {}): Promise<Network | undefined> {
-    const known = await this.resolve(networkName(name, 'name'), op.signal)
+    const known = await this.#current(networkName(name, 'name'), op.signal)
     return known && this.#handle(known)
   }
 
@@ -85,7 +85,7 @@ export class Networks {
   }
 
   async inspect(name: string, op: Op = {}): Promise<NetworkInfo> {
-    const known = await this.resolve(networkName(name, 'name'), op.signal)
+    const known = await this.#current(networkName(name, 'name'), op.signal)
     if (known === undefined) throw notFound(name)
     const { records } = await this.#store.sandboxes()
     return networkInfo(known.record, records)
@@ -97,10 +97,12 @@ export class Networks {
     const record = await this.#store.network(name)
     if (record === undefined) return false
     try {
-      await this.#context.mechanism.run(await this.removePlan(record), op.signal)
+      // Without the signal: what has begun to go can't be put back, so it goes to the end.
+      await this.#context.mechanism.run(await this.removePlan(record))
       await this.#removeTableIfUnused()
     } catch (error) {
-      if (error instanceof PlanFailure && error.op.op === 'expect.empty') throw await this.#busy(record)
+      if (changedMeanwhile(error)) return await this.remove(name, op)
+      if (error instanceof PlanFailure && error.op.op === 'expect.names') throw await this.#busy(record)
       throw translate(error, op.signal)
     } finally {
       this.forget(name)
@@ -153,7 +155,7 @@ export class Networks {
    * `wanted`: addresses that were asked for, and for which there is no other.
    */
   async canRetry(error: unknown, networks: readonly KnownNetwork[], wanted: readonly (string | undefined)[]): Promise<boolean> {
-    if (this.#firewall.stale(error)) return true
+    if (await this.#firewall.canRetry(error)) return true
     const taken = takenAddress(error)
     if (taken !== undefined) {
       if (wanted.includes(taken)) return false
@@ -197,13 +199,14 @@ export class Networks {
     return this.#planFor(await this.#draft(networkOptions(options)))
   }
 
-  /** The plan of `remove`; fails at `expect.empty` while endpoints live. */
-  async removePlan(record: NetworkRecord): Promise<Step[]> {
+  /** The plan of `remove`; fails at `expect.names` while endpoints live. */
+  removePlan(record: NetworkRecord): Step[] {
     const { layout } = this.#context
     const path = layout.network(record.name)
     return [
       this.#lock(),
-      { apply: { op: 'expect.empty', path: layout.networkLeases(record.id) } },
+      { apply: { op: 'expect.unchanged', path, text: format(record) } },
+      { apply: { op: 'expect.names', path: layout.networkLeases(record.id), names: [] } },
       { apply: { op: 'file.write', path, text: format({ ...record, phase: 'removing' }), how: 'replace' } },
       ...driverOf(record).removeSteps(record),
       { apply: { op: 'folder.remove', path: layout.networkLeases(record.id) } },
@@ -233,6 +236,14 @@ export class Networks {
     return this.made(new KnownNetwork(record, undefined, []), deviceIndex(plan, outputs, record))
   }
 
+  /** As the record on disk says: another process may have removed what is known here, or made it anew. */
+  async #current(name: string, signal?: AbortSignal): Promise<KnownNetwork | undefined> {
+    signal?.throwIfAborted()
+    const record = await this.#store.network(name)
+    if (record?.id !== this.#known.get(name)?.record.id) this.forget(name)
+    return this.#load(name, signal)
+  }
+
   /** From memory, or from disk with a look at the kernel. */
   async #load(name: string, signal?: AbortSignal): Promise<KnownNetwork | undefined> {
     const known = this.#known.get(name)
@@ -250,18 +261,13 @@ export class Networks {
     try {
       await this.#context.mechanism.run([
         this.#lock(),
-        { apply: { op: 'expect.empty', path: this.#context.layout.networks } },
+        { apply: { op: 'expect.names', path: this.#context.layout.networks, names: [] } },
         ...this.#firewall.removeSteps(),
       ])
       this.#firewall.gone()
     } catch (error) {
-      if (!(error instanceof PlanFailure && error.op.op === 'expect.empty')) throw error
+      if (!(error instanceof PlanFailure && error.op.op === 'expect.names')) throw error
     }
-  }
-
-  /** Did the plan fail only because another process has changed what it was based on? */
-  #stale(error: unknown): boolean {
-    return this.#firewall.stale(error)
   }
 
   async #busy(record: NetworkRecord): Promise<Error> {

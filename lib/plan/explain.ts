@@ -29,6 +29,8 @@ function linesOf(op: Op, nsName: NameOf): string[] {
   switch (op.op) {
     case 'netns.create':
       return [command('ip netns add', word(op.name))]
+    case 'netns.attach':
+      return [`# name the namespace ${nsName(op.slot)}: ${op.name}`]
     case 'netns.delete':
       return [command('ip netns delete', word(op.name))]
     case 'sysctl.set':

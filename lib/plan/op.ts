@@ -47,10 +47,11 @@ export interface FileWrite {
   readonly text: string
   readonly how: 'create' | 'replace' | 'overwrite'
 }
-/** Fails with ENOTEMPTY unless the folder is empty or absent. */
-export interface ExpectEmpty {
-  readonly op: 'expect.empty'
+/** Fails with ESTALE unless the folder holds exactly these names (hidden ones aside); an absent folder holds none. */
+export interface ExpectNames {
+  readonly op: 'expect.names'
   readonly path: string
+  readonly names: readonly string[]
 }
 /** Fails with ESTALE unless the file holds exactly this text, with ENOENT when it is gone. */
 export interface ExpectUnchanged {
@@ -93,6 +94,12 @@ export interface PortRelease extends Omit<PortClaim, 'op' | 'probe'> {
 /** Makes a network namespace, visible to `ip netns` as `name`, and opens it as `slot`. */
 export interface NetnsCreate {
   readonly op: 'netns.create'
+  readonly name: string
+  readonly slot: Slot
+}
+/** Gives the namespace of `slot` a name that `ip netns` sees, as `ip netns attach`. */
+export interface NetnsAttach {
+  readonly op: 'netns.attach'
   readonly name: string
   readonly slot: Slot
 }
@@ -399,7 +406,7 @@ export interface ConntrackFlush {
   readonly op: 'conntrack.flush'
   readonly ns?: Slot
   readonly protocol: 'tcp' | 'udp' | 'sctp'
-  /** Absent: any address of `family`. */
+  /** Absent: every address of `family` that is the host's own. */
   readonly address?: string
   readonly family: 4 | 6
   readonly port: number
@@ -411,13 +418,14 @@ export type Op =
   | FolderRemove
   | FileWrite
   | FileRemove
-  | ExpectEmpty
+  | ExpectNames
   | ExpectUnchanged
   | Claim
   | Release
   | PortClaim
   | PortRelease
   | NetnsCreate
+  | NetnsAttach
   | NetnsOpen
   | NetnsDelete
   | NetnsIdentify

@@ -6,12 +6,10 @@ import { readdir, stat } from 'node:fs/promises'
 
 import type { Context } from '../context.js'
 import type { Recovery } from '../contract.js'
-import { errnoName } from '../errors.js'
+import { tableName } from '../firewall/ruleset.js'
 import type { NftListing } from '../native.js'
 import { driverOf } from '../network/drivers/driver.js'
-import { linkGroup } from '../network/drivers/link-group.js'
 import type { Networks } from '../network/networks.js'
-import type { Link } from '../plan/kernel-objects.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan, Step } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
@@ -19,8 +17,12 @@ import { healPlan } from '../sandbox/change-plan.js'
 import { type Ground, removePlan } from '../sandbox/plans.js'
 import { lockRoot, publishSteps } from '../sandbox/steps.js'
 import { processIsAlive } from '../state/process.js'
-import type { NetworkRecord, SandboxRecord } from '../state/records.js'
+import { format, type SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
+import { findStrays, sweepPlans } from './strays.js'
+
+/** How often the ruleset is drafted anew because records changed while it was drawn up. */
+const attempts = 100
 
 export class Recoverer {
   readonly #context: Context
@@ -36,120 +38,97 @@ export class Recoverer {
   }
 
   async recover(signal?: AbortSignal): Promise<Recovery> {
-    // What can be left over is listed before the records: whatever is made meanwhile has its record first.
-    const links = await this.#ownLinks(signal)
-    const claims = await this.#claims()
-    const { records: sandboxes, damaged: damagedSandboxes } = await this.#store.sandboxes()
-    const { records: networks, damaged: damagedNetworks } = await this.#store.networks()
-    const rolledBack: string[] = []
-    const repaired: string[] = []
-    if (await this.#rebuildRuleset(signal)) repaired.push('ruleset')
-    for (const network of networks)
-      if (network.phase !== 'ready' && (await this.#finishNetwork(network, signal))) rolledBack.push(network.name)
-    const names = await namespaceNames()
-    for (const record of sandboxes) {
-      const verdict = await this.#judge(record, names)
-      if (verdict === 'fine') continue
-      const plan = verdict === 'heal' ? healPlan(this.#ground, record, { immediate: true }) : removePlan(this.#ground, [record], { immediate: true })
-      if (await this.#try(plan, signal)) (record.phase === 'ready' ? repaired : rolledBack).push(record.name)
-    }
-    for (const name of await this.#foldersWithoutRecord(sandboxes))
-      if (await this.#try(this.#forgetPlan(name), signal)) rolledBack.push(name)
-    const damaged = [...damagedNetworks, ...damagedSandboxes]
-    for (const path of damaged) await this.#store.setAside(path)
-    await this.#sweep(links, claims, signal)
+    // What may be left over is listed before the records are read: whatever is made meanwhile has its record first.
+    const strays = await findStrays(this.#context, this.#store, signal)
+    const damaged = await this.#setDamagedAside()
+    const repaired = (await this.rebuildRuleset(signal)) ? ['ruleset'] : []
+    const rolledBack = [...(await this.#finishNetworks(signal)), ...(await this.#finishSandboxes(repaired, signal))]
+    for (const plan of await sweepPlans(this.#context, this.#store, strays, damaged.length > 0)) await this.#try(plan, signal)
     return { rolledBack: rolledBack.sort(), repaired, damaged }
   }
 
-  async #judge(record: SandboxRecord, names: ReadonlySet<string>): Promise<'fine' | 'heal' | 'remove'> {
-    if (record.phase === 'creating' || record.phase === 'removing') return 'remove'
-    if (record.ephemeral && !(await processIsAlive(record.ephemeral))) return 'remove'
-    if (record.mode === 'bridge' || record.mode === 'none') {
-      const there = record.netns.owned
-        ? names.has(record.name)
-        : await stat(record.netns.path).then(
-            () => true,
-            () => false,
-          )
-      if (!there) return 'remove'
-    }
-    return record.phase === 'changing' ? 'heal' : 'fine'
-  }
-
   /** Makes the table anew, with all that belongs in it, if it is gone and something belongs in it. */
-  async #rebuildRuleset(signal?: AbortSignal): Promise<boolean> {
-    const [listing] = (await this.#context.mechanism.run([{ apply: { op: 'nft.list', family: 'inet' } }], signal)) as [NftListing]
-    if (listing.tables?.some(({ name }) => name === 'netmode')) return false
-    for (;;) {
-      const { records: networks } = await this.#store.networks()
-      const { records: sandboxes } = await this.#store.sandboxes()
-      const live = networks.filter(({ phase }) => phase === 'ready')
-      if (live.length === 0) return false
-      const elements = [
-        ...live.flatMap(network => driverOf(network).firewallSteps(network)),
-        ...sandboxes.filter(({ phase }) => phase === 'ready').flatMap(record => publishSteps(record.name, undefined, record)),
-      ]
-      const steps = [...this.#ground.firewall.tableSteps(), ...elements]
+  async rebuildRuleset(signal?: AbortSignal): Promise<boolean> {
+    for (let attempt = 1; ; attempt++) {
+      const [listing] = (await this.#context.mechanism.run([{ apply: { op: 'nft.list', family: 'inet' } }], signal)) as [NftListing]
+      if (listing.tables?.some(({ name }) => name === tableName)) {
+        this.#ground.firewall.made()
+        return false
+      }
+      const plan = await this.#rulesetPlan()
+      if (plan === undefined) return false
       try {
-        await this.#context.mechanism.run([lockRoot(this.#context.layout, 'exclusive'), ...steps], signal)
+        await this.#context.mechanism.run(plan, signal)
+        this.#ground.firewall.made()
         return true
       } catch (error) {
-        if (error instanceof PlanFailure && errnoName(error.errno) === 'EEXIST') return false // another process was faster
-        throw translate(error, signal)
+        if (attempt === attempts || !isOvertaken(error)) throw translate(error, signal)
       }
     }
   }
 
-  async #finishNetwork(network: NetworkRecord, signal?: AbortSignal): Promise<boolean> {
-    this.#networks.forget(network.name)
-    return this.#try(await this.#networks.removePlan(network), signal)
-  }
-
-  /** Links of ours by their group, with the sandbox and network that their alias names. */
-  async #ownLinks(signal?: AbortSignal): Promise<readonly Link[]> {
-    const [links] = (await this.#context.mechanism.run([{ apply: { op: 'link.list' } }], signal)) as [readonly Link[]]
-    return links.filter(({ group }) => group === linkGroup)
-  }
-
-  /** Every lease and port claim. */
-  async #claims(): Promise<readonly { readonly path: string; readonly holder: string }[]> {
-    return [...(await this.#store.claims(this.#context.layout.leases)), ...(await this.#store.claims(this.#context.layout.ports))]
-  }
-
-  /** Takes away links and claims that no record knows of. */
-  async #sweep(
-    links: readonly Link[],
-    claims: readonly { readonly path: string; readonly holder: string }[],
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const { records: sandboxes } = await this.#store.sandboxes()
+  /** Under the lock that keeps everybody else out, and only if the records are still what it was drawn up from. */
+  async #rulesetPlan(): Promise<Plan | undefined> {
+    const { layout } = this.#context
+    const sandboxNames = await this.#store.sandboxNames()
     const { records: networks } = await this.#store.networks()
-    const names = new Set(await this.#store.sandboxNames())
-    const known = new Set([
-      ...sandboxes.flatMap(({ endpoints }) => endpoints.map(({ hostIfname }) => hostIfname)),
-      ...networks.map(({ device }) => device),
-    ])
-    const strays = links.filter(({ name }) => !known.has(name)).map(({ name, index }) => ({ name, index }))
-    const steps: Step[] = [
-      ...(strays.length > 0 ? [{ apply: { op: 'link.delete', links: strays, missingOk: true } } as const] : []),
-      ...claims.filter(({ holder }) => !names.has(holder)).map((claim): Step => ({ apply: { op: 'release', ...claim } })),
+    const { records: sandboxes } = await this.#store.sandboxes()
+    const live = networks.filter(({ phase }) => phase === 'ready')
+    if (live.length === 0) return undefined
+    return [
+      lockRoot(layout, 'exclusive'),
+      { apply: { op: 'expect.names', path: layout.networks, names: networks.map(({ name }) => `${name}.json`) } },
+      { apply: { op: 'expect.names', path: layout.sandboxes, names: sandboxNames } },
+      ...networks.map((record): Step => ({ apply: { op: 'expect.unchanged', path: layout.network(record.name), text: format(record) } })),
+      ...sandboxes.map((record): Step => ({ apply: { op: 'expect.unchanged', path: layout.sandboxRecord(record.name), text: format(record) } })),
+      ...this.#ground.firewall.tableSteps(),
+      ...live.flatMap(network => driverOf(network).firewallSteps(network)),
+      ...sandboxes.filter(({ phase }) => phase === 'ready' || phase === 'changing').flatMap(record => publishSteps(record.name, undefined, record)),
     ]
-    if (steps.length > 0) await this.#try(steps, signal)
   }
 
-  async #foldersWithoutRecord(records: readonly SandboxRecord[]): Promise<readonly string[]> {
+  /** Networks whose making or removal broke off are removed. */
+  async #finishNetworks(signal?: AbortSignal): Promise<readonly string[]> {
+    const finished: string[] = []
+    const { records } = await this.#store.networks()
+    for (const network of records) {
+      if (network.phase === 'ready') continue
+      this.#networks.forget(network.name)
+      if (await this.#try(this.#networks.removePlan(network), signal)) finished.push(network.name)
+    }
+    return finished
+  }
+
+  /** Sandboxes whose making, change or removal broke off, or that have lost their namespace or their owner. */
+  async #finishSandboxes(repaired: string[], signal?: AbortSignal): Promise<readonly string[]> {
+    const rolledBack: string[] = []
+    const { records } = await this.#store.sandboxes()
+    const namespaces = await namespaceNames()
+    for (const record of records) {
+      const verdict = await judge(record, namespaces)
+      if (verdict === 'fine') continue
+      const draw = verdict === 'heal' ? healPlan(this.#ground, record, { immediate: true }) : removePlan(this.#ground, [record], { immediate: true })
+      if (!(await this.#try(draw, signal))) continue
+      if (verdict === 'release') repaired.push(record.name)
+      else rolledBack.push(record.name)
+    }
     const known = new Set(records.map(({ name }) => name))
-    return (await this.#store.sandboxNames()).filter(name => !known.has(name))
+    for (const name of await this.#store.sandboxNames()) {
+      if (!known.has(name) && (await this.#try(this.#forgetPlan(name), signal))) rolledBack.push(name)
+    }
+    return rolledBack
   }
 
-  /** For a folder whose record was never written: nothing else had been done yet. */
+  /** For a folder without a record: the record comes first, so nothing else had been done (or the record was set aside). */
   #forgetPlan(name: string): Step[] {
     const path = this.#context.layout.sandbox(name)
-    return [
-      { apply: { op: 'lock', path, mode: 'exclusive', immediate: true } },
-      { apply: { op: 'expect.empty', path } },
-      { apply: { op: 'folder.remove', path } },
-    ]
+    return [{ apply: { op: 'lock', path, mode: 'exclusive', immediate: true } }, { apply: { op: 'folder.remove', path } }]
+  }
+
+  async #setDamagedAside(): Promise<readonly string[]> {
+    const damaged = [...(await this.#store.networks()).damaged, ...(await this.#store.sandboxes()).damaged]
+    for (const record of damaged) await this.#store.setAside(record)
+    return damaged
   }
 
   /** Runs a plan; false where somebody else is at work on it, or has been. */
@@ -158,10 +137,32 @@ export class Recoverer {
       await this.#context.mechanism.run(plan, signal)
       return true
     } catch (error) {
-      if (error instanceof PlanFailure && ['lock', 'expect.unchanged', 'expect.empty'].includes(error.op.op)) return false
+      if (isOvertaken(error)) return false
       throw translate(error, signal)
     }
   }
+}
+
+/** `remove`: what broke off, or belonged to a process that is dead; `release`: what has lost its namespace. */
+async function judge(record: SandboxRecord, namespaces: ReadonlySet<string>): Promise<'fine' | 'heal' | 'remove' | 'release'> {
+  if (record.phase === 'creating' || record.phase === 'removing') return 'remove'
+  if (record.ephemeral && !(await processIsAlive(record.ephemeral))) return 'remove'
+  if (!(await hasNamespace(record, namespaces))) return 'release'
+  return record.phase === 'changing' ? 'heal' : 'fine'
+}
+
+async function hasNamespace({ name, mode, netns }: SandboxRecord, namespaces: ReadonlySet<string>): Promise<boolean> {
+  if (mode === 'host' || mode === 'container') return true
+  if (netns.owned) return namespaces.has(name)
+  return stat(netns.path).then(
+    ({ ino }) => netns.inode === undefined || String(ino) === netns.inode,
+    () => false,
+  )
+}
+
+/** Did a plan stop because of what somebody else is doing or has done? */
+function isOvertaken(error: unknown): boolean {
+  return error instanceof PlanFailure && ['lock', 'expect.unchanged', 'expect.names', 'nft.table.add'].includes(error.op.op)
 }
 
 /** Names in /run/netns. */

@@ -57,10 +57,10 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
     ...publishSteps(name, before, after),
     ...forgetFlows([...ports.added, ...ports.removed]),
     ...(attached ? fileSteps(layout, after, resolver.text(), before) : []),
+    ...endpoints.removed.flatMap(endpoint => releaseLeases(layout, name, endpoint)).map(reclaimable),
+    ...ports.removed.map(port => releasePort(layout, name, port)).map(reclaimable),
     { apply: { op: 'file.write', path, text: format(after), how: 'replace' } },
     ...endpoints.removed.flatMap(deleteLinks),
-    ...endpoints.removed.flatMap(endpoint => releaseLeases(layout, name, endpoint)),
-    ...ports.removed.map(port => releasePort(layout, name, port)),
   ]
 }
 
@@ -92,6 +92,12 @@ export function healPlan(ground: Ground, record: SandboxRecord, options: { reado
     ...pending.ports.map(port => releasePort(layout, name, port)),
     { apply: { op: 'file.write', path, text: format(healed), how: 'replace' } },
   ]
+}
+
+/** A release that is taken back with the rest: until the record says so, what it gives up is still the sandbox's. */
+function reclaimable({ apply }: Step): Step {
+  if (apply.op === 'release') return { apply, undo: { ...apply, op: 'claim' } }
+  return apply.op === 'port.release' ? { apply, undo: { ...apply, op: 'port.claim' } } : { apply }
 }
 
 function openNamespace({ netns }: SandboxRecord): Step {

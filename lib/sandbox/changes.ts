@@ -135,7 +135,7 @@ export class Changes {
         drafted.giveBack?.(error)
         if (attempt === attempts) throw translate(error, signal)
         if (changedMeanwhile(error)) current = await this.#reread(record, signal)
-        else if (!(await canRetry(error, drafted))) throw translate(error, signal)
+        else if (!(await this.#ground.firewall.canRetry(error)) && !(await canRetry(error, drafted))) throw translate(error, signal)
       }
     }
   }

@@ -72,7 +72,7 @@ export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], 
     lockRoot(layout, 'shared'),
     ...records.flatMap((record): Step[] => [
       { apply: { op: 'lock', path: layout.sandbox(record.name), mode: 'exclusive', ...options } },
-      { apply: { op: 'expect.empty', path: layout.sandboxSharers(record.name) } },
+      { apply: { op: 'expect.names', path: layout.sandboxSharers(record.name), names: [] } },
       { apply: { op: 'expect.unchanged', path: path(record), text: format(record) } },
     ]),
     ...records.map((record): Step => ({ apply: { op: 'file.write', path: path(record), text: format({ ...record, phase: 'removing' }), how: 'replace' } })),

@@ -86,7 +86,7 @@ export class Removals {
       const [record] = records
       if (records.length > 1 || record === undefined) throw error
       if (changedMeanwhile(error)) return this.#again(record.name)
-      if (error instanceof PlanFailure && error.op.op === 'expect.empty') throw await this.#shared(record)
+      if (error instanceof PlanFailure && error.op.op === 'expect.names') throw await this.#shared(record)
       throw translate(error)
     }
   }

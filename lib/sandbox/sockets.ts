@@ -110,8 +110,12 @@ export class Sockets {
   /** Destroys all that was handed out. */
   destroy(): void {
     for (const one of this.#handed) {
-      if (one instanceof Socket) one.destroy()
-      else one.close()
+      try {
+        if (one instanceof Socket) one.destroy()
+        else one.close()
+      } catch {
+        // A UDP socket that was closed in this very tick: its event is still to come.
+      }
     }
     this.#handed.clear()
   }

@@ -1,5 +1,5 @@
 /** Records: what is written down of networks and sandboxes, and checked when it is read back. */
-import { z } from 'zod'
+import * as z from 'zod/mini'
 
 /** `creating` and `removing` are rolled back (or forth) by recovery when nobody holds the record's lock. */
 const phase = z.enum(['creating', 'ready', 'changing', 'removing'])
@@ -9,21 +9,21 @@ const driver = z.enum(['bridge', 'macvlan', 'ipvlan', 'ptp'])
 const subnet = z.object({
   subnet: z.string(),
   gateway: z.string(),
-  range: z.string().optional(),
-  reserved: z.record(z.string(), z.string()).optional(),
+  range: z.optional(z.string()),
+  reserved: z.optional(z.record(z.string(), z.string())),
 })
 
 const networkRecord = z.object({
   version: z.literal(1),
-  id: z.string().regex(/^[0-9a-f]{64}$/),
+  id: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   name: z.string(),
   phase,
   driver,
   /** The bridge, or what else the network hangs on. */
   device: z.string(),
   mac: z.string(),
-  parent: z.string().optional(),
-  mtu: z.number().int(),
+  parent: z.optional(z.string()),
+  mtu: z.int(),
   subnets: z.array(subnet),
   icc: z.boolean(),
   internal: z.boolean(),
@@ -33,7 +33,7 @@ const networkRecord = z.object({
   created: z.string(),
 })
 
-const address = z.object({ address: z.string(), prefix: z.number().int(), gateway: z.string().optional() })
+const address = z.object({ address: z.string(), prefix: z.int(), gateway: z.optional(z.string()) })
 
 const endpoint = z.object({
   network: z.string(),
@@ -42,34 +42,34 @@ const endpoint = z.object({
   ifname: z.string(),
   hostIfname: z.string(),
   mac: z.string(),
-  mtu: z.number().int(),
-  ipv4: address.optional(),
-  ipv6: address.optional(),
+  mtu: z.int(),
+  ipv4: z.optional(address),
+  ipv6: z.optional(address),
   gatewayPriority: z.number(),
   aliases: z.array(z.string()),
 })
 
 const port = z.object({
   hostIp: z.string(),
-  hostPort: z.number().int(),
-  containerPort: z.number().int(),
+  hostPort: z.int(),
+  containerPort: z.int(),
   protocol: z.enum(['tcp', 'udp', 'sctp']),
 })
 
 const sandboxRecord = z.object({
   version: z.literal(1),
-  id: z.string().regex(/^[0-9a-f]{64}$/),
+  id: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   name: z.string(),
   phase,
   mode: z.enum(['bridge', 'host', 'container', 'none']),
   /** `container` mode: whose namespace it is. */
-  shares: z.string().optional(),
+  shares: z.optional(z.string()),
   /** owned: made by netmode and deleted with the sandbox. */
-  netns: z.object({ path: z.string(), owned: z.boolean(), inode: z.string().optional() }),
+  netns: z.object({ path: z.string(), owned: z.boolean(), inode: z.optional(z.string()) }),
   endpoints: z.array(endpoint),
   ports: z.array(port),
   /** While `changing`: ports, and endpoints by their `hostIfname`, to be taken away if the change breaks off. */
-  pending: z.object({ ports: z.array(port), endpoints: z.array(z.string()) }).optional(),
+  pending: z.optional(z.object({ ports: z.array(port), endpoints: z.array(z.string()) })),
   hostname: z.string(),
   files: z.object({
     dns: z.array(z.string()),
@@ -80,7 +80,7 @@ const sandboxRecord = z.object({
   expose: z.array(z.string()),
   labels: z.record(z.string(), z.string()),
   /** The process that has to be alive for an ephemeral sandbox to stay: pid and start time. */
-  ephemeral: z.object({ pid: z.number().int(), started: z.string() }).optional(),
+  ephemeral: z.optional(z.object({ pid: z.int(), started: z.string() })),
   created: z.string(),
 })
 
@@ -102,7 +102,7 @@ export function parseSandbox(text: string): SandboxRecord | undefined {
 }
 
 /** Answers the object as it was written, not the schema's copy of it: `format` then gives the very same text again. */
-function parse<T>(schema: z.ZodType<T>, text: string): T | undefined {
+function parse<T>(schema: z.ZodMiniType<T>, text: string): T | undefined {
   try {
     const value: unknown = JSON.parse(text)
     return schema.safeParse(value).success ? (value as T) : undefined

@@ -8,6 +8,14 @@ import { type NetworkRecord, parseNetwork, parseSandbox, type SandboxRecord } fr
 /** Record names that could not be read, as `sandboxes/x`; recovery sets them aside. */
 export type Damaged = string
 
+/** A symbolic link `<folder>/<group>/<name>` → holder. */
+export interface Claim {
+  readonly path: string
+  readonly group: string
+  readonly name: string
+  readonly holder: string
+}
+
 /** The records of one state folder. */
 export class Store {
   readonly #layout: Layout
@@ -50,14 +58,14 @@ export class Store {
     return list(this.#layout.networkLeases(networkId))
   }
 
-  /** Every claim below a folder of claims (leases, ports): `<folder>/<group>/<claim>` → holder. */
-  async claims(folder: string): Promise<readonly { readonly path: string; readonly holder: string }[]> {
-    const claims: { path: string; holder: string }[] = []
+  /** Every claim below a folder of claims (leases, ports). */
+  async claims(folder: string): Promise<readonly Claim[]> {
+    const claims: Claim[] = []
     for (const group of await list(folder)) {
       for (const name of await list(join(folder, group))) {
         const path = join(folder, group, name)
         const holder = await readlink(path).catch(ignoreMissing)
-        if (holder !== undefined) claims.push({ path, holder })
+        if (holder !== undefined) claims.push({ path, group, name, holder })
       }
     }
     return claims

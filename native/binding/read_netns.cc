@@ -11,6 +11,8 @@ namespace {
 
 netns::NetnsCreate ReadNetnsCreate(Object &object) { return {.name = object.String("name"), .slot = object.String("slot")}; }
 
+netns::NetnsAttach ReadNetnsAttach(Object &object) { return {.name = object.String("name"), .slot = object.String("slot")}; }
+
 netns::NetnsOpen ReadNetnsOpen(Object &object) {
   return {.slot = object.String("slot"),
           .path = object.OptionalString("path"),

@@ -10,6 +10,7 @@
 namespace netmode::binding {
 
 [[nodiscard]] netns::NetnsCreate ReadNetnsCreate(Object &object);
+[[nodiscard]] netns::NetnsAttach ReadNetnsAttach(Object &object);
 [[nodiscard]] netns::NetnsOpen ReadNetnsOpen(Object &object);
 [[nodiscard]] netns::NetnsDelete ReadNetnsDelete(Object &object);
 [[nodiscard]] netns::NetnsIdentify ReadNetnsIdentify(Object &object);

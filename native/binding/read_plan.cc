@@ -39,7 +39,18 @@ nft::ListVerb ReadList(Object &object) {
 
 state::FileRemove ReadFileRemove(Object &object) { return {.path = object.String("path")}; }
 
-state::ExpectEmpty ReadExpectEmpty(Object &object) { return {.path = object.String("path")}; }
+state::ExpectNames ReadExpectNames(Object &object) {
+  state::ExpectNames op{.path = object.String("path")};
+  const Napi::Value names = object.Get("names");
+  if (!names.IsArray()) object.MarkBad("names");
+  const std::uint32_t length = names.IsArray() ? names.As<Napi::Array>().Length() : 0;
+  for (std::uint32_t i = 0; i < length; ++i) {
+    const Napi::Value name = names.As<Napi::Array>().Get(i);
+    if (!name.IsString()) object.MarkBad("names");
+    op.names.push_back(name.ToString().Utf8Value());
+  }
+  return op;
+}
 
 state::ExpectUnchanged ReadExpectUnchanged(Object &object) { return {.path = object.String("path"), .text = object.String("text")}; }
 
@@ -63,7 +74,7 @@ constexpr Reader kReaders[] = {
     {"lock", Now<ReadLock>},
     {"file.write", Now<ReadFileWrite>},
     {"file.remove", Now<ReadFileRemove>},
-    {"expect.empty", Now<ReadExpectEmpty>},
+    {"expect.names", Now<ReadExpectNames>},
     {"expect.unchanged", Now<ReadExpectUnchanged>},
     {"claim", Now<ReadClaim>},
     {"release", Now<ReadRelease>},
@@ -73,6 +84,7 @@ constexpr Reader kReaders[] = {
     {"sysctl.restore", Now<ReadSysctlRestore>},
     {"link.delete", Now<ReadLinkDelete>},
     {"netns.create", Now<ReadNetnsCreate>},
+    {"netns.attach", Now<ReadNetnsAttach>},
     {"netns.delete", Now<ReadNetnsDelete>},
     {"netns.open", Now<ReadNetnsOpen>},
     {"folder.create", Now<ReadFolderCreate>},

@@ -39,6 +39,7 @@ struct Wanted {
 // What it takes to delete one flow: its tuple as the kernel wrote it, and the id that tells it from a later one like it.
 struct Flow {
   std::vector<std::byte> tuple;
+  IpAddress destination;
   std::optional<std::uint32_t> id;
   std::optional<std::uint16_t> zone;
 };
@@ -107,16 +108,19 @@ void PutFilter(netlink::Batch &batch, const Wanted &wanted) {
   batch.EndNest(filter);
 }
 
-bool Matches(Bytes tuple, const Wanted &wanted) {
+// Where the flow's first packet went, if that is what is wanted.
+std::optional<IpAddress> Match(Bytes tuple, const Wanted &wanted) {
   const std::optional<Attribute> ip = Find(tuple, CTA_TUPLE_IP);
   const std::optional<Attribute> protocol = Find(tuple, CTA_TUPLE_PROTO);
-  if (!ip || !protocol) return false;
+  if (!ip || !protocol) return std::nullopt;
   const std::optional<Attribute> destination = Find(ip->value, wanted.family == AF_INET ? CTA_IP_V4_DST : CTA_IP_V6_DST);
   const std::optional<Attribute> number = Find(protocol->value, CTA_PROTO_NUM);
   const std::optional<Attribute> port = Find(protocol->value, CTA_PROTO_DST_PORT);
-  if (!destination || !number || !port) return false;
-  if (wanted.address && !std::ranges::equal(destination->value, wanted.address->Bytes())) return false;
-  return number->As<std::uint8_t>() == wanted.protocol && port->As<std::uint16_t>() == wanted.port;
+  if (!destination || !number || !port) return std::nullopt;
+  const IpAddress address = IpFromBytes(destination->value);
+  if (wanted.address && address != *wanted.address) return std::nullopt;
+  if (number->As<std::uint8_t>() != wanted.protocol || port->As<std::uint16_t>() != wanted.port) return std::nullopt;
+  return address;
 }
 
 std::optional<Flow> ParseFlow(Bytes payload, const Wanted &wanted) {
@@ -125,8 +129,10 @@ std::optional<Flow> ParseFlow(Bytes payload, const Wanted &wanted) {
   std::memcpy(&header, payload.data(), sizeof header);
   const Bytes attributes = payload.subspan(sizeof header);
   const std::optional<Attribute> tuple = Find(attributes, CTA_TUPLE_ORIG);
-  if (header.nfgen_family != wanted.family || !tuple || !Matches(tuple->value, wanted)) return std::nullopt;
-  Flow flow{.tuple = {tuple->value.begin(), tuple->value.end()}, .id = {}, .zone = {}};
+  if (header.nfgen_family != wanted.family || !tuple) return std::nullopt;
+  const std::optional<IpAddress> destination = Match(tuple->value, wanted);
+  if (!destination) return std::nullopt;
+  Flow flow{.tuple = {tuple->value.begin(), tuple->value.end()}, .destination = *destination, .id = {}, .zone = {}};
   if (const auto id = Find(attributes, CTA_ID)) flow.id = id->As<std::uint32_t>();
   if (const auto zone = Find(attributes, CTA_ZONE)) flow.zone = zone->As<std::uint16_t>();
   return flow;
@@ -149,6 +155,21 @@ Result<std::vector<Flow>> FlowsOf(netlink::Socket &socket, const Wanted &wanted)
   return flows;
 }
 
+// Takes out those that went to somebody else. Each address is asked about once.
+Result<void> KeepOwn(std::vector<Flow> &flows, const IsOwn &is_own) {
+  std::vector<std::pair<IpAddress, bool>> known;
+  for (const Flow &flow : flows) {
+    if (std::ranges::find(known, flow.destination, &std::pair<IpAddress, bool>::first) != known.end()) continue;
+    const Result<bool> own = is_own(flow.destination);
+    if (!own) return std::unexpected(own.error());
+    known.emplace_back(flow.destination, *own);
+  }
+  std::erase_if(flows, [&](const Flow &flow) {
+    return !std::ranges::find(known, flow.destination, &std::pair<IpAddress, bool>::first)->second;
+  });
+  return {};
+}
+
 void PutDelete(netlink::Batch &batch, const Flow &flow, std::uint8_t family, std::size_t tag) {
   batch.Begin(TypeOf(IPCTNL_MSG_CT_DELETE), 0, HeaderOf(family), tag);
   const std::size_t tuple = batch.BeginNest(CTA_TUPLE_ORIG);
@@ -161,14 +182,17 @@ void PutDelete(netlink::Batch &batch, const Flow &flow, std::uint8_t family, std
 
 }  // namespace
 
-Result<std::size_t> Flush(netlink::Socket &socket, const ConntrackFlush &op) {
+Result<std::size_t> Flush(netlink::Socket &socket, const ConntrackFlush &op, const IsOwn &is_own) {
   const Result<Wanted> wanted = Resolve(op);
   if (!wanted) return std::unexpected(wanted.error());
   const Result<bool> nothing = NothingTracked(socket);
   if (!nothing) return std::unexpected(nothing.error());
   if (*nothing) return 0;
-  const Result<std::vector<Flow>> flows = FlowsOf(socket, *wanted);
+  Result<std::vector<Flow>> flows = FlowsOf(socket, *wanted);
   if (!flows) return std::unexpected(flows.error());
+  if (!wanted->address && is_own) {
+    if (auto kept = KeepOwn(*flows, is_own); !kept) return std::unexpected(std::move(kept.error()));
+  }
 
   std::size_t deleted = 0;
   netlink::Batch batch;

@@ -165,6 +165,18 @@ Result<UniqueFd> Create(const std::string &name, int home, const std::function<R
   return own;
 }
 
+Result<void> Attach(const std::string &name, int fd) {
+  const auto path = PathOf(name);
+  if (!path) return std::unexpected(path.error());
+  if (auto prepared = PrepareFolder(); !prepared) return prepared;
+  if (mknod(path->c_str(), S_IFREG, 0) != 0) return FailErrno("mknod", *path);
+  Name file(*path);
+  const std::string source = "/proc/thread-self/fd/" + std::to_string(fd);
+  if (mount(source.c_str(), path->c_str(), "none", MS_BIND, nullptr) != 0) return FailErrno("mount", *path);
+  file.Keep();
+  return {};
+}
+
 Result<UniqueFd> Open(const NetnsOpen &op) {
   if (int{op.path.has_value()} + int{op.pid.has_value()} + int{op.fd.has_value()} != 1)
     return Fail(EINVAL, "netns.open", "expected one of path, pid and fd");
@@ -202,16 +214,21 @@ Result<void> Delete(const NetnsDelete &op) {
   return {};
 }
 
-Result<Identity> Identify(int fd, int home) {
+Result<Identity> Describe(int fd, int socket) {
   struct stat ns;
   if (fstat(fd, &ns) != 0) return FailErrno("fstat");
   Identity identity{.device = ns.st_dev, .inode = ns.st_ino, .cookie = std::nullopt};
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  if (socket >= 0 && getsockopt(socket, SOL_SOCKET, kSoNetnsCookie, &cookie, &size) == 0) identity.cookie = cookie;
+  return identity;
+}
+
+Result<Identity> Identify(int fd, int home) {
   auto visit = Visit::Enter(fd, home);
   if (!visit) return std::unexpected(std::move(visit).error());
   const UniqueFd inside(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  std::uint64_t cookie = 0;
-  socklen_t size = sizeof cookie;
-  if (inside.Valid() && getsockopt(inside.Get(), SOL_SOCKET, kSoNetnsCookie, &cookie, &size) == 0) identity.cookie = cookie;
+  auto identity = Describe(fd, inside.Get());
   if (auto back = visit->Return(); !back) return std::unexpected(std::move(back).error());
   return identity;
 }

@@ -21,6 +21,12 @@ struct NetnsCreate {
   std::string slot;
 };
 
+// Gives the namespace of a slot a name that `ip netns` sees.
+struct NetnsAttach {
+  std::string name;
+  std::string slot;
+};
+
 // Opens a namespace: exactly one of path, pid and fd. With `inode` it must be that one.
 struct NetnsOpen {
   std::string slot;
@@ -60,12 +66,18 @@ inline constexpr char kFolder[] = "/run/netns";
 // `home`. Answers the descriptor. On failure, `inside`'s included, nothing is left behind. EEXIST: the name is taken.
 [[nodiscard]] Result<UniqueFd> Create(const std::string &name, int home, const std::function<Result<void>()> &inside = {});
 
+// As `ip netns attach`: binds an open namespace to a name. EEXIST: the name is taken.
+[[nodiscard]] Result<void> Attach(const std::string &name, int fd);
+
 // ENOENT: no such path. ESRCH: no such process. kNotANetns, kOtherNetns: see above. A path is looked at before it is opened, so
 // that one that leads to a FIFO or a device neither blocks nor does anything.
 [[nodiscard]] Result<UniqueFd> Open(const NetnsOpen &op);
 
 // ENOENT: no such name. kOtherNetns: the name leads elsewhere by now.
 [[nodiscard]] Result<void> Delete(const NetnsDelete &op);
+
+// With a socket that was made in the namespace, whatever it is for: no need to go there.
+[[nodiscard]] Result<Identity> Describe(int fd, int socket);
 
 // Goes there and back for the cookie.
 [[nodiscard]] Result<Identity> Identify(int fd, int home);

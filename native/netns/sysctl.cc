@@ -1,9 +1,11 @@
 #include "netns/sysctl.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
+#include <memory>
 #include <string_view>
 
 #include "base/unique_fd.h"
@@ -50,6 +52,10 @@ constexpr std::size_t kMaxValue = 4096;
   return Normal({text.data(), static_cast<std::size_t>(length)});
 }
 
+struct CloseFolder {
+  void operator()(DIR *folder) const { closedir(folder); }
+};
+
 }  // namespace
 
 Result<std::string> ReadSysctl(const std::string &key) {
@@ -77,6 +83,32 @@ Result<std::optional<std::string>> WriteSysctl(const std::string &key, const std
   if (denied) return std::unexpected(*std::move(denied));
   if (pwrite(file.Get(), value.data(), value.size(), 0) < 0) return FailErrno("write", key);
   return *std::move(before);
+}
+
+Result<std::vector<Setting>> Overridden(const std::string &key, const std::string &value) {
+  const bool four = key == "net/ipv4/ip_forward";
+  std::vector<Setting> settings;
+  if (!four && key != "net/ipv6/conf/all/forwarding") return settings;
+  const auto current = ReadSysctl(key);
+  if (!current) return std::unexpected(current.error());
+  if (*current == Normal(value)) return settings;
+
+  const std::string folder = four ? "net/ipv4/conf" : "net/ipv6/conf";
+  const std::unique_ptr<DIR, CloseFolder> links(opendir(std::string(kRoot).append(folder).c_str()));
+  if (links == nullptr) return FailErrno("opendir", folder);
+  std::vector<std::string> keys;
+  if (four) keys.emplace_back("net/ipv4/conf/all/accept_redirects");
+  while (const dirent *link = readdir(links.get())) {
+    if (link->d_name[0] == '.' || std::string_view(link->d_name) == "all") continue;
+    keys.push_back(folder + "/" + link->d_name + "/forwarding");
+  }
+  for (std::string &one : keys) {
+    auto found = ReadSysctl(one);
+    if (!found && found.error().code == ENOENT) continue;  // the link has gone meanwhile
+    if (!found) return std::unexpected(std::move(found).error());
+    settings.push_back({.key = std::move(one), .value = *std::move(found)});
+  }
+  return settings;
 }
 
 }  // namespace netmode::netns

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -30,5 +31,15 @@ struct SysctlGet {
 // As `sysctl -w KEY=VALUE`. Answers the value that was there, or nothing if it was the same and nothing was written. A read-only
 // /proc/sys is no failure if the value is right already.
 [[nodiscard]] Result<std::optional<std::string>> WriteSysctl(const std::string &key, const std::string &value);
+
+struct Setting {
+  std::string key;
+  std::string value;
+};
+
+// Forwarding for the whole namespace is no setting of its own: whenever it changes, the kernel overwrites that of every link, and
+// for IPv4 whether redirects are accepted. Answers what there is of those before `key` becomes `value`; nothing for other keys,
+// or if it has that value already.
+[[nodiscard]] Result<std::vector<Setting>> Overridden(const std::string &key, const std::string &value);
 
 }  // namespace netmode::netns

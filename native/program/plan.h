@@ -37,8 +37,8 @@ struct SocketOpen {
 };
 // Ops that are carried out at once.
 using Immediate =
-    std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove, state::ExpectEmpty,
-                 state::ExpectUnchanged, state::Claim, state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate,
+    std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove, state::ExpectNames,
+                 state::ExpectUnchanged, state::Claim, state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate, netns::NetnsAttach,
                  netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify, netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet,
                  SocketOpen, rtnl::LinkDelete, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList, rtnl::RuleList,
                  nft::ListVerb, conntrack::ConntrackFlush>;

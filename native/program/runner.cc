@@ -273,7 +273,7 @@ Result<netlink::Socket *> Runner::Netfilter() {
 // ------------------------------------------------------------------------------------------------ immediate verbs
 
 Result<Output> Runner::Do(const state::Lock &op) {
-  auto lock = state::Acquire(op);
+  auto lock = state::Acquire(op, &cancelled_);
   if (!lock) return std::unexpected(lock.error());
   locks_.push_back(std::move(*lock));
   return Output{};
@@ -292,8 +292,16 @@ Result<Output> Runner::Do(const netns::NetnsCreate &op) {
     stranded_ = stranded_ || netns::Stranded();
     return std::unexpected(ns.error());
   }
+  auto identity = netns::Describe(ns->Get(), rtnl->Fd());
   places_[op.slot] = Place{.ns = std::move(*ns), .rtnl = std::move(rtnl)};
-  return Output{};
+  if (!identity) return std::unexpected(identity.error());
+  return Output{*identity};
+}
+
+Result<Output> Runner::Do(const netns::NetnsAttach &op) {
+  const auto fd = NamespaceFd(op.slot);
+  if (!fd) return std::unexpected(fd.error());
+  return Nothing(netns::Attach(op.name, *fd));
 }
 
 Result<Output> Runner::Do(const netns::NetnsOpen &op) {
@@ -322,21 +330,28 @@ Result<Output> Runner::Do(const netns::NetnsIdentify &op) {
 
 Result<Output> Runner::Do(const netns::SysctlSet &op) {
   if (auto entered = Enter(op.ns); !entered) return std::unexpected(entered.error());
-  auto before = netns::WriteSysctl(op.key, op.value);
+  auto overridden = undoing_ ? Result<std::vector<netns::Setting>>{} : netns::Overridden(op.key, op.value);
+  auto before = overridden ? netns::WriteSysctl(op.key, op.value) : std::unexpected(overridden.error());
   if (!before) {
     if (before.error().code == ENOENT && op.missing_ok) return Output{};
     return std::unexpected(before.error());
   }
-  if (*before && !undoing_) saved_.push_back({.ns = op.ns, .key = op.key, .value = std::move(**before)});
+  if (*before && !undoing_) {
+    overridden->insert(overridden->begin(), {.key = op.key, .value = std::move(**before)});
+    saved_.push_back({.ns = op.ns, .settings = *std::move(overridden)});
+  }
   return Output{};
 }
 
 Result<Output> Runner::Do(const netns::SysctlRestore &op) {
-  const auto saved = std::ranges::find_if(saved_, [&](const Saved &one) { return one.ns == op.ns && one.key == op.key; });
+  const auto saved =
+      std::ranges::find_if(saved_, [&](const Saved &one) { return one.ns == op.ns && one.settings.front().key == op.key; });
   if (saved == saved_.end()) return Output{};
   if (auto entered = Enter(op.ns); !entered) return std::unexpected(entered.error());
-  auto written = netns::WriteSysctl(op.key, saved->value);
-  if (!written && written.error().code != ENOENT) return std::unexpected(written.error());
+  for (const netns::Setting &setting : saved->settings) {
+    auto written = netns::WriteSysctl(setting.key, setting.value);
+    if (!written && written.error().code != ENOENT) return std::unexpected(written.error());
+  }
   return Output{};
 }
 
@@ -386,7 +401,11 @@ Result<Output> Runner::Do(const conntrack::ConntrackFlush &op) {
   // The kept socket is the host's; only there are ports published.
   const auto socket = Netfilter();
   if (!socket) return std::unexpected(socket.error());
-  const auto flushed = conntrack::Flush(**socket, op);
+  const auto flushed = conntrack::Flush(**socket, op, [&](const IpAddress &address) -> Result<bool> {
+    const auto rtnl = Rtnl(kHost);
+    if (!rtnl) return std::unexpected(rtnl.error());
+    return rtnl::IsLocal(**rtnl, address);
+  });
   if (!flushed) return std::unexpected(flushed.error());
   return Output{static_cast<std::uint32_t>(*flushed)};
 }

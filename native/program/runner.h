@@ -40,10 +40,9 @@ class Runner final : public rtnl::Names {
     UniqueFd ns;
     std::optional<netlink::Socket> rtnl;
   };
-  struct Saved {  // what a sysctl was before the plan wrote it
+  struct Saved {  // what sysctls were before the plan wrote the first of them; the others are those that the kernel changes with it
     std::string ns;
-    std::string key;
-    std::string value;
+    std::vector<netns::Setting> settings;
   };
 
   struct Queued {
@@ -71,6 +70,7 @@ class Runner final : public rtnl::Names {
   // One for each alternative of Immediate.
   [[nodiscard]] Result<Output> Do(const state::Lock &op);
   [[nodiscard]] Result<Output> Do(const netns::NetnsCreate &op);
+  [[nodiscard]] Result<Output> Do(const netns::NetnsAttach &op);
   [[nodiscard]] Result<Output> Do(const netns::NetnsOpen &op);
   [[nodiscard]] Result<Output> Do(const netns::NetnsDelete &op);
   [[nodiscard]] Result<Output> Do(const netns::NetnsIdentify &op);

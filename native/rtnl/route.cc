@@ -212,6 +212,23 @@ std::optional<Route> ParseRoute(netlink::Bytes payload) {
   return route;
 }
 
+Result<bool> IsLocal(netlink::Socket &socket, const IpAddress &address) {
+  rtmsg header{};
+  header.rtm_family = address.family;
+  header.rtm_dst_len = address.Width();
+  netlink::Batch question;
+  question.Begin(RTM_GETROUTE, 0, header, 0);
+  question.Put(RTA_DST, address.Bytes());
+  question.End();
+  bool local = false;
+  const auto failures = socket.Execute(question, [&](std::size_t, const netlink::Message &message) {
+    const std::optional<Route> route = ParseRoute(message.payload);
+    if (route) local = route->type == RTN_LOCAL;
+  });
+  if (!failures) return std::unexpected(failures.error());
+  return local;  // a refusal: there is no way to it at all
+}
+
 Result<std::vector<Route>> List(netlink::Socket &socket, const RouteList &op) {
   const std::uint32_t table = op.table.value_or(RT_TABLE_MAIN);
   const auto families = FamiliesOf(op.family);

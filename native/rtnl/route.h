@@ -65,6 +65,8 @@ struct Route {
 
 [[nodiscard]] Result<void> Encode(netlink::Batch &batch, const RouteVerb &op, Names &names, std::size_t tag);
 [[nodiscard]] Result<std::vector<Route>> List(netlink::Socket &socket, const RouteList &op);
+// Whether packets to the address end here, as `ip route get` says.
+[[nodiscard]] Result<bool> IsLocal(netlink::Socket &socket, const IpAddress &address);
 [[nodiscard]] std::optional<Route> ParseRoute(netlink::Bytes payload);
 
 }  // namespace netmode::rtnl

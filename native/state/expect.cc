@@ -4,8 +4,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cstring>
+#include <algorithm>
 #include <memory>
+#include <vector>
 
 #include "base/unique_fd.h"
 
@@ -16,21 +17,23 @@ struct CloseFolder {
   void operator()(DIR *folder) const { closedir(folder); }
 };
 
-bool IsSelfOrParent(const char *name) { return std::strcmp(name, ".") == 0 || std::strcmp(name, "..") == 0; }
-
 }  // namespace
 
-Result<void> Run(const ExpectEmpty &op) {
+Result<void> Run(const ExpectNames &op) {
+  std::vector<std::string> found;
   const std::unique_ptr<DIR, CloseFolder> folder(opendir(op.path.c_str()));
-  if (folder == nullptr) {
-    if (errno == ENOENT) return {};
-    return FailErrno("opendir", op.path);
+  if (folder == nullptr && errno != ENOENT) return FailErrno("opendir", op.path);
+  if (folder != nullptr) {
+    errno = 0;
+    while (const dirent *entry = readdir(folder.get())) {
+      if (entry->d_name[0] != '.') found.emplace_back(entry->d_name);
+    }
+    if (errno != 0) return FailErrno("readdir", op.path);
   }
-  errno = 0;
-  while (const dirent *entry = readdir(folder.get())) {
-    if (!IsSelfOrParent(entry->d_name)) return Fail(ENOTEMPTY, "readdir", op.path);
-  }
-  if (errno != 0) return FailErrno("readdir", op.path);
+  std::vector<std::string> expected = op.names;
+  std::ranges::sort(found);
+  std::ranges::sort(expected);
+  if (found != expected) return Fail(ESTALE, "readdir", op.path);
   return {};
 }
 

@@ -2,14 +2,16 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
 namespace netmode::state {
 
-// ENOTEMPTY unless the folder is empty or absent.
-struct ExpectEmpty {
+// ESTALE unless the folder holds exactly these names, hidden ones aside; an absent folder holds none.
+struct ExpectNames {
   std::string path;
+  std::vector<std::string> names{};
 };
 
 // ESTALE unless the file holds exactly this text; ENOENT when it is gone.
@@ -18,7 +20,7 @@ struct ExpectUnchanged {
   std::string text;
 };
 
-[[nodiscard]] Result<void> Run(const ExpectEmpty &op);
+[[nodiscard]] Result<void> Run(const ExpectNames &op);
 [[nodiscard]] Result<void> Run(const ExpectUnchanged &op);
 
 }  // namespace netmode::state

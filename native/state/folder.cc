@@ -7,12 +7,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <climits>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <string_view>
+#include <thread>
 
 namespace netmode::state {
 
@@ -25,6 +28,9 @@ constexpr int kMaxDepth = 32;
 // How often a folder that others still write into is emptied again before ENOTEMPTY.
 constexpr int kMaxSweeps = 8;
 constexpr std::size_t kEntryBufferSize = 4096;
+// Between two tries for a lock. Plans hold one for a millisecond or a few.
+constexpr std::chrono::microseconds kShortestPause{100};
+constexpr std::chrono::microseconds kLongestPause{3'200};
 
 [[nodiscard]] Result<void> EmptyFolder(int folder, const std::string &path, int depth);
 
@@ -126,12 +132,16 @@ constexpr std::size_t kEntryBufferSize = 4096;
 
 }  // namespace
 
-Result<UniqueFd> Acquire(const Lock &lock) {
+Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled) {
   UniqueFd folder(open(lock.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.Valid()) return FailErrno("open", lock.path);
-  const int operation = (lock.mode == Lock::Mode::kShared ? LOCK_SH : LOCK_EX) | (lock.immediate ? LOCK_NB : 0);
-  while (flock(folder.Get(), operation) != 0) {
-    if (errno != EINTR) return FailErrno("flock", lock.path);
+  const int operation = (lock.mode == Lock::Mode::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB;
+  // By asking again: a thread that sleeps in flock could be woken by a signal only, and signals are Node's.
+  for (std::chrono::microseconds pause = kShortestPause; flock(folder.Get(), operation) != 0; pause = std::min(2 * pause, kLongestPause)) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK || lock.immediate) return FailErrno("flock", lock.path);
+    if (cancelled != nullptr && cancelled->load(std::memory_order_relaxed)) return Fail(ECANCELED, "flock", lock.path);
+    std::this_thread::sleep_for(pause);
   }
   // The path must still name what is locked. An inode number cannot come back while the descriptor holds it.
   struct stat locked;

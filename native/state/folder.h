@@ -2,6 +2,7 @@
 // Everything here is a path and a few system calls; nothing is cached.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -60,8 +61,8 @@ struct Release {
 
 // Fails with ENOENT when the folder went away while waiting, also when another was made under its name meanwhile: what the
 // caller knew of the old one does not hold for the new one. Never take one lock twice in a plan: flock belongs to the
-// descriptor, so that the second waits for the first for ever.
-[[nodiscard]] Result<UniqueFd> Acquire(const Lock &lock);
+// descriptor, so that the second waits for the first for ever. ECANCELED soon after `cancelled` has become true while waiting.
+[[nodiscard]] Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled = nullptr);
 
 // Gives a lock back. Closing the descriptor would do, were it not for a child_process.spawn at this moment: the process that it forks
 // has a copy of the descriptor until it executes its program, and the lock would stay as long.

@@ -36,6 +36,11 @@ function createSteps(network: NetworkRecord): Step[] {
             : { op: 'address.add', link, address: gateway, prefix: prefixOf(subnet), noDad: true },
       }),
     ),
+    // The host asks for the neighbours of what it forwards from a link-local address, and the kernel's own one is checked for
+    // duplicates for a second or two: without this the first packets from outside would wait for it.
+    ...(network.subnets.some(({ subnet }) => familyOf(subnet) === 6)
+      ? [{ apply: { op: 'address.add', link, address: 'fe80::1', prefix: 64, noDad: true } } as const]
+      : []),
     { apply: { op: 'link.set', link, up: true } },
     ...networkRoutes(firewallNetwork(network)).map((apply): Step => ({ apply })),
     ...firewallSteps(network),

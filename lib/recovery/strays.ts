@@ -1,0 +1,68 @@
+/** Strays: links, claims and elements of ours that no record knows of. */
+import type { Context } from '../context.js'
+import { tableName } from '../firewall/ruleset.js'
+import type { NftListing } from '../native.js'
+import { linkGroup } from '../network/drivers/link-group.js'
+import type { Link } from '../plan/kernel-objects.js'
+import type { Plan, Step } from '../plan/op.js'
+import { lockRoot } from '../sandbox/steps.js'
+import { format, type SandboxRecord } from '../state/records.js'
+import type { Claim, Store } from '../state/store.js'
+
+/** What was there before the records were read: a stray is what they don't speak of. */
+export interface Candidates {
+  readonly links: readonly Link[]
+  readonly leases: readonly Claim[]
+  readonly ports: readonly Claim[]
+}
+
+/** Links of ours are known by their group, which they have from birth. */
+export async function findStrays({ mechanism, layout }: Context, store: Store, signal?: AbortSignal): Promise<Candidates> {
+  const [links] = (await mechanism.run([{ apply: { op: 'link.list' } }], signal)) as [readonly Link[]]
+  return { links: links.filter(({ group }) => group === linkGroup), leases: await store.claims(layout.leases), ports: await store.claims(layout.ports) }
+}
+
+/** The plans that take strays away, one for each matter, so that none is in the way of another. `elements`: look through the ruleset too. */
+export async function sweepPlans(context: Context, store: Store, { links, leases, ports }: Candidates, elements: boolean): Promise<readonly Plan[]> {
+  const { records: sandboxes } = await store.sandboxes()
+  const { records: networks } = await store.networks()
+  const byName = new Map(sandboxes.map(record => [record.name, record]))
+  const devices = new Set([...sandboxes.flatMap(({ endpoints }) => endpoints.map(({ hostIfname }) => hostIfname)), ...networks.map(({ device }) => device)])
+  const strayLinks = links.filter(({ name }) => !devices.has(name)).map(({ name, index }) => ({ name, index }))
+  const strayClaims = [...leases.filter(claim => !holdsLease(byName.get(claim.holder), claim)), ...ports.filter(claim => !holdsPort(byName.get(claim.holder), claim))]
+  return [
+    ...(strayLinks.length > 0 ? [[{ apply: { op: 'link.delete', links: strayLinks, missingOk: true } } as const]] : []),
+    ...strayClaims.map(claim => releasePlan(context, byName.get(claim.holder), claim)),
+    ...(elements ? [await elementPlan(context, byName)] : []),
+  ]
+}
+
+/** With everybody else kept out, and only if the holder is still who it was: a claim made meanwhile is not taken away. */
+function releasePlan({ layout }: Context, holder: SandboxRecord | undefined, { path, holder: name }: Claim): Plan {
+  const unchanged: Step = holder
+    ? { apply: { op: 'expect.unchanged', path: layout.sandboxRecord(name), text: format(holder) } }
+    : { apply: { op: 'expect.names', path: layout.sandbox(name), names: [] } }
+  return [lockRoot(layout, 'exclusive'), unchanged, { apply: { op: 'release', path, holder: name } }]
+}
+
+function holdsLease(holder: SandboxRecord | undefined, { group, name }: Claim): boolean {
+  return holder?.endpoints.some(({ networkId, ipv4, ipv6 }) => networkId === group && (ipv4?.address === name || ipv6?.address === name)) ?? false
+}
+
+function holdsPort(holder: SandboxRecord | undefined, { group, name }: Claim): boolean {
+  return holder?.ports.some(({ protocol, hostPort, hostIp }) => group === `${protocol}-${hostPort}` && hostIp === name) ?? false
+}
+
+/** Elements carry the name of their sandbox as a comment. */
+async function elementPlan({ mechanism }: Context, byName: ReadonlyMap<string, SandboxRecord>): Promise<Plan> {
+  const sets = ['publish4', 'publish4_any', 'publish6', 'publish6_any', 'exposed4', 'exposed6']
+  const place = { family: 'inet', table: tableName } as const
+  const [tables] = (await mechanism.run([{ apply: { op: 'nft.list', family: 'inet' } }])) as [NftListing]
+  if (!tables.tables?.some(({ name }) => name === tableName)) return []
+  const listings = (await mechanism.run(sets.map(set => ({ apply: { op: 'nft.list', ...place, set } })))) as NftListing[]
+  return listings.flatMap(({ elements = [] }, i) =>
+    elements
+      .filter(({ comment }) => comment !== undefined && !byName.has(comment))
+      .map(({ key }): Step => ({ apply: { op: 'nft.element.delete', ...place, set: sets[i] ?? '', key, missingOk: true } })),
+  )
+}

@@ -1,0 +1,153 @@
+/** What `explain` says is true: run by sh with iproute2 and nft in an empty namespace, it makes what the native run makes. */
+import { afterEach, beforeEach, expect } from 'vitest'
+import type { Host, Operations } from '../../lib/index.js'
+import { explain } from '../../lib/plan/explain.js'
+import { type Between, openBetween } from '../setup/between.js'
+import { freshHost, PrivateNamespace, type PrivateHost } from '../setup/namespace.js'
+import { requires } from '../setup/privilege.js'
+import { settings } from '../setup/settings.js'
+
+const { describe, test } = requires('root', 'program:nft', 'program:sysctl')
+
+let machine: PrivateHost
+/** Like `machine`, and untouched by netmode. */
+let empty: PrivateHost
+let host: Host
+let between: Between
+
+beforeEach(async () => {
+  machine = await freshHost()
+  empty = await freshHost()
+  for (const one of [machine, empty]) await one.ip('link', 'set', 'eth0', 'address', '02:00:00:00:00:01')
+  ;({ host, between } = await openBetween(machine))
+})
+afterEach(async () => {
+  await removeAll()
+  await host.close()
+  await machine.remove()
+  await empty.remove()
+})
+
+async function removeAll(): Promise<void> {
+  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
+  for (const { name } of await host.networks.list()) await host.networks.remove(name)
+}
+
+/** What a host and its sandboxes hold; the state folder, which iproute2 knows nothing of, aside. */
+async function picture(of: PrivateHost, sandboxes: readonly string[]): Promise<unknown> {
+  const places = [of, ...sandboxes.map(name => new PrivateNamespace(name))]
+  const facts = await Promise.all(
+    places.map(async place => {
+      const { namespaces: _, state: __, ...dump } = await ('dump' in place ? (place as PrivateHost).dump() : new Sight(place.name).dump())
+      return { ...dump, settings: await settings(place) }
+    }),
+  )
+  return JSON.parse(JSON.stringify(facts, hideRandomMac))
+}
+
+/** A sandbox to look at with the eyes of a PrivateHost. */
+class Sight extends PrivateNamespace {
+  async dump() {
+    const { dump } = await import('../setup/namespace.js')
+    return dump(this)
+  }
+}
+
+/** The host's end of a veth pair gets a MAC of the kernel's own choice. */
+function hideRandomMac(_key: string, value: unknown): unknown {
+  if (value === null || typeof value !== 'object' || !('ifname' in value) || !('address' in value)) return value
+  return String(value.ifname).startsWith('veth') && 'link_type' in value ? { ...value, address: 'its own' } : value
+}
+
+/** Runs the text as a user would, in the namespace of the empty host. */
+const sh = (text: string): Promise<string> => empty.run('sh', '-euc', text)
+
+/** Texts that differ only in what is drawn anew each time: names of links, MACs, ids. */
+const withoutRandom = (text: string): string =>
+  text
+    .replaceAll(/\bveth[0-9a-f]{7}\b/g, 'VETH')
+    .replaceAll(/\bbr-[0-9a-f]{12}\b/g, 'BRIDGE')
+    .replaceAll(/(?<=type bridge.*|address )[0-9a-f]{2}(:[0-9a-f]{2}){5}/g, 'MAC')
+    .replaceAll(/[0-9a-f]{64}/g, 'ID')
+
+/** Explains, runs natively, runs the text of that very run elsewhere; answers the text. Both leave the same. */
+async function same<K extends keyof Operations>(
+  sandboxes: readonly string[],
+  run: () => Promise<unknown>,
+  operation: K,
+  ...args: Operations[K]
+): Promise<string> {
+  const explained = await host.explain(operation, ...args)
+  const seen = between.plans.length
+  await run()
+  const plan = between.plans.slice(seen).reduce((longest, one) => (one.length > longest.length ? one : longest))
+  const text = explain(plan)
+  expect(withoutRandom(explained)).toBe(withoutRandom(text))
+  return text
+}
+
+/** Runs the texts on the empty host, after the native run has been taken back: namespaces of one name can't be there twice. */
+async function compare(texts: readonly string[], sandboxes: readonly string[]): Promise<void> {
+  const native = await picture(machine, sandboxes)
+  await removeAll()
+  for (const text of texts) await sh(text)
+  expect(await picture(empty, sandboxes)).toEqual(native)
+}
+
+describe('the explanation of', () => {
+  test.each([
+    ['IPv4', { name: 'lan', subnets: ['10.9.0.0/24'], mtu: 1400 }],
+    ['both families', { name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'], bridge: 'br.lan' }],
+    ['no way out', { name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'], internal: true, icc: false }],
+    ['no masquerading', { name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'], masquerade: false }],
+  ])('a network with %s', async (_, options) => {
+    const before = await picture(empty, [])
+    const text = await same([], () => host.networks.create(options), 'networks.create', options)
+    const remove = await host.explain('networks.remove', 'lan')
+    await compare([text], [])
+    await sh(`${remove}\nnft delete table inet netmode`) // the table goes by a plan of its own, with the last network
+    expect(withoutForwarding(await picture(empty, []))).toEqual(withoutForwarding(before))
+  })
+
+  test('a sandbox on a fresh host, table and default network included', async () => {
+    const options = { name: 'web', publish: ['8080:80', '127.0.0.1:5353:53/udp'] }
+    const text = await same(['web'], () => host.sandboxes.create(options), 'sandboxes.create', options)
+    expect(text).toMatch(/^ip netns add web$/m)
+    await compare([text], ['web'])
+    await sh('ip netns delete web')
+  })
+
+  test.each([true, false])('a dual-stack sandbox, icc %s, and its removal', async icc => {
+    const lan = { name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'], icc }
+    const options = { name: 'web', network: 'lan', publish: ['8080:80', '[::1]:5353:53/udp'], ip: '10.9.0.77', mac: '02:00:00:00:00:07' }
+    const network = await same([], () => host.networks.create(lan), 'networks.create', lan)
+    const sandbox = await same(['web'], () => host.sandboxes.create(options), 'sandboxes.create', options)
+    const remove = await host.explain('sandboxes.remove', 'web')
+    await compare([network], []) // the native ones are gone now
+    const before = await picture(empty, [])
+    await sh(sandbox)
+    await sh(remove)
+    expect(await picture(empty, [])).toEqual(before)
+  })
+
+  test('publish on a live sandbox', async () => {
+    const lan = { name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] }
+    const options = { name: 'web', network: 'lan', publish: ['8080:80'] }
+    const network = await same([], () => host.networks.create(lan), 'networks.create', lan)
+    const sandbox = await same(['web'], () => host.sandboxes.create(options), 'sandboxes.create', options)
+    const web = await host.sandboxes.get('web')
+    const ports = ['8081:80', '198.51.100.1:8082:82', '5353:53/udp']
+    const publish = await same(['web'], async () => web?.publish(ports), 'publish', 'web', ports)
+    await compare([network, sandbox, publish], ['web'])
+    await sh('ip netns delete web')
+  })
+})
+
+/** Forwarding stays on, as after `docker network rm`: others may rely on it by now. */
+function withoutForwarding(seen: unknown): unknown {
+  return JSON.parse(
+    JSON.stringify(seen, (key, value: unknown) =>
+      key === 'settings' ? (value as string[]).filter(line => !/forward|accept_redirects/.test(line)) : value,
+    ),
+  )
+}

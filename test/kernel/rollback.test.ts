@@ -1,0 +1,156 @@
+/** All or nothing: whichever op of a plan fails, all is as it was before, and the next call succeeds. */
+import { afterEach, beforeEach, expect, test as plainTest } from 'vitest'
+import type { Host, SandboxOptions } from '../../lib/index.js'
+import type { LinkSet, Op, Plan } from '../../lib/plan/op.js'
+import { type Between, changes, openBetween } from '../setup/between.js'
+import { freshHost, type PrivateHost } from '../setup/namespace.js'
+import { requires } from '../setup/privilege.js'
+import { settings } from '../setup/settings.js'
+import { stateTree } from '../setup/state-tree.js'
+
+const { describe, test } = requires('root', 'program:nft')
+
+let machine: PrivateHost
+let host: Host
+let between: Between
+
+beforeEach(async () => {
+  machine = await freshHost()
+  ;({ host, between } = await openBetween(machine))
+})
+afterEach(async () => {
+  between.change = plan => plan
+  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
+  await host.close()
+  await machine.remove()
+})
+
+/** Everything that a failed call must leave as it was. */
+async function world(): Promise<object> {
+  const [dump, state, sysctls] = await Promise.all([machine.dump(), stateTree(machine.stateDir), settings(machine)])
+  return { ...dump, state, sysctls }
+}
+
+/**
+ * Ops that are sure to fail, each on another path through the runner: done at once; one message of a batch whose others go through
+ * all the same; one message that spoils a whole transaction.
+ */
+const atOnce: Op = { op: 'sysctl.get', key: 'net/ipv4/no_such_key' }
+const inBatch: LinkSet = { op: 'link.set', link: { name: 'nosuch0', index: 0x3fff_ffff }, up: true }
+const inTransaction: Op = {
+  op: 'nft.rule.add',
+  family: 'inet',
+  table: 'netmode',
+  chain: 'nosuch',
+  text: 'accept',
+  expressions: [{ expr: 'verdict', verdict: 'accept' }],
+}
+
+/** The batch of a neighbour: a message breaks into it only where it goes to the same namespace. */
+function inBatchOf(neighbor: Op | undefined): LinkSet {
+  const ns = neighbor && /^(link|address|route)\./.test(neighbor.op) && 'ns' in neighbor ? neighbor.ns : undefined
+  return ns === undefined ? inBatch : { ...inBatch, ns }
+}
+
+const insert = (plan: Plan, at: number, op: Op): Plan => [...plan.slice(0, at), { apply: op }, ...plan.slice(at)]
+const replace = (plan: Plan, at: number, op: Op): Plan => plan.map((step, i) => (i === at ? { ...step, apply: op } : step))
+
+/** One way to break a plan at a place. */
+type Breakage = (plan: Plan, at: number) => Plan
+const breakages: Readonly<Record<string, Breakage>> = {
+  'an op fails at once': (plan, at) => insert(plan, at, atOnce),
+  'a message of a batch is refused': (plan, at) => insert(plan, at, inBatchOf(plan[at - 1]?.apply)),
+  'a transaction is refused': (plan, at) => insert(plan, at, inTransaction),
+  'the op itself does nothing and fails': (plan, at) => (at < plan.length ? replace(plan, at, atOnce) : insert(plan, at, atOnce)),
+}
+
+/** Runs `call` broken at every place in turn; answers at how many. */
+async function breakEverywhere(call: () => Promise<unknown>, broken: (at: number) => Breakage): Promise<number> {
+  const before = await world()
+  for (let at = 0; ; at++) {
+    let length = 0
+    between.change = plan => {
+      if (!changes(plan)) return plan
+      length = plan.length
+      return broken(at)(plan, at)
+    }
+    await expect(call(), `broken before op ${at}`).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_NETMODE_/) })
+    between.change = plan => plan
+    expect(await world(), `broken before op ${at}`).toEqual(before)
+    if (at >= length) return at
+  }
+}
+
+const kinds = Object.values(breakages)
+/** All breakages in turn, one a place: for long plans. */
+const inTurn = (at: number): Breakage => kinds[at % kinds.length] as Breakage
+
+const twoPorts = { publish: ['8080:80', '5353:53/udp'] }
+
+describe('a create on a network that exists', () => {
+  const sandbox: SandboxOptions = { name: 'web', network: 'lan', ...twoPorts }
+  beforeEach(async () => {
+    // Four free addresses: they would soon be used up if the failed ones kept theirs.
+    await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/29', 'fd00:9::/125'] })
+    await host.sandboxes.create({ name: 'neighbor', network: 'lan', publish: ['80', '53/udp'] })
+  })
+
+  for (const [title, broken] of Object.entries(breakages)) {
+    test(`${title}, at every place`, async () => {
+      expect(await breakEverywhere(() => host.sandboxes.create(sandbox), () => broken)).toBeGreaterThan(30)
+      const web = await host.sandboxes.create(sandbox)
+      expect(web.endpoints).toMatchObject([{ network: 'lan', ipv4: { prefix: 29 }, ipv6: { prefix: 125 } }])
+      expect(web.ports).toHaveLength(4)
+    })
+  }
+})
+
+describe('on a fresh host, where table and default network are in the plan', () => {
+  beforeEach(async () => {
+    // An administrator's own choices, which the kernel overrides when forwarding is switched on or off for all.
+    for (const choice of ['ipv4/conf/all/accept_redirects=0', 'ipv4/conf/eth0/forwarding=1', 'ipv6/conf/eth0/forwarding=1'])
+      await machine.run('sysctl', '-qw', `net/${choice}`)
+  })
+
+  test('a create that breaks, at every place', async () => {
+    const sandbox: SandboxOptions = { name: 'web', ...twoPorts }
+    expect(await breakEverywhere(() => host.sandboxes.create(sandbox), inTurn)).toBeGreaterThan(80)
+    expect((await host.sandboxes.create(sandbox)).endpoints).toMatchObject([{ network: 'bridge', ipv4: { address: '172.17.0.2' } }])
+  })
+
+  test('networks.create, at every place', async () => {
+    const network = { name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] }
+    expect(await breakEverywhere(() => host.networks.create(network), inTurn)).toBeGreaterThan(50)
+    expect((await host.networks.create(network)).subnets).toHaveLength(2)
+  })
+})
+
+describe('on a live sandbox', () => {
+  beforeEach(async () => {
+    await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] })
+    await host.sandboxes.create({ name: 'web', network: 'lan', ...twoPorts })
+  })
+  const web = async () => {
+    const found = await host.sandboxes.get('web')
+    if (!found) throw new Error('web is gone')
+    return found
+  }
+
+  test('publish, at every place', async () => {
+    const publish = async () => (await web()).publish(['8081:80', '5354:53/udp', '127.0.0.1:9000:9000'])
+    expect(await breakEverywhere(publish, inTurn)).toBeGreaterThan(15)
+    expect(await publish()).toHaveLength(5)
+  })
+
+  test('unpublish, at every place', async () => {
+    const unpublish = async () => (await web()).unpublish(['8080', '5353/udp'])
+    expect(await breakEverywhere(unpublish, inTurn)).toBeGreaterThan(10)
+    expect(await unpublish()).toHaveLength(4)
+    expect((await web()).ports).toEqual([])
+  })
+})
+
+plainTest('the plans that are broken are those that change something', () => {
+  expect(changes([{ apply: { op: 'lock', path: '/', mode: 'shared' } }, { apply: { op: 'link.list' } }])).toBe(false)
+  expect(changes([{ apply: { op: 'file.remove', path: '/x' } }])).toBe(true)
+})

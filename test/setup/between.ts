@@ -1,0 +1,55 @@
+/** What a test puts between policy and kernel: plans are kept, changed, cut short. */
+import { type Host, openHost } from '../../lib/index.js'
+import { openHostWith } from '../../lib/host.js'
+import type { Mechanism } from '../../lib/plan/mechanism.js'
+import type { Op, Plan } from '../../lib/plan/op.js'
+import type { PrivateHost } from './namespace.js'
+
+/** Passes plans on, changed as the test says. */
+export class Between implements Mechanism {
+  /** Every plan that policy has handed over, as it was before the change. */
+  readonly plans: Plan[] = []
+  /** What becomes of the next plans. */
+  change: (plan: Plan) => Plan = plan => plan
+  readonly #real: Mechanism
+
+  constructor(real: Mechanism) {
+    this.#real = real
+  }
+
+  run: Mechanism['run'] = (plan, signal) => {
+    this.plans.push(plan)
+    return this.#real.run(this.change(plan), signal)
+  }
+
+  close(): Promise<void> {
+    return this.#real.close()
+  }
+
+  /** The last plan that had such an op. */
+  planWith(op: Op['op']): Plan {
+    const plan = this.plans.findLast(steps => steps.some(({ apply }) => apply.op === op))
+    if (plan === undefined) throw new Error(`no plan with ${op} has been run`)
+    return plan
+  }
+}
+
+/** The host of a test, worked from its state folder. */
+export function open(machine: PrivateHost): Promise<Host> {
+  return openHost({ netns: machine.netns, stateDir: machine.stateDir })
+}
+
+/** The same, with a `Between`. */
+export async function openBetween(machine: PrivateHost): Promise<{ readonly host: Host; readonly between: Between }> {
+  let between: Between | undefined
+  const host = await openHostWith({ netns: machine.netns, stateDir: machine.stateDir }, real => {
+    between = new Between(real)
+    return between
+  })
+  return { host, between: between as Between }
+}
+
+/** Does a plan change anything but its locks? Plans that only look are left alone by the tests that break plans. */
+export function changes(plan: Plan): boolean {
+  return plan.some(({ apply: { op } }) => !/^(lock|expect\.|sysctl\.get|netns\.(open|identify)|.*\.list)/.test(op))
+}

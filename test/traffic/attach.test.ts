@@ -1,0 +1,117 @@
+import { afterEach, beforeEach, expect } from 'vitest'
+import { type Host, openHost } from '../../lib/index.js'
+import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
+import { addressOf, ask, askUdp, at, families, greet, greetUdp, Peer } from '../setup/peers.js'
+import { requires } from '../setup/privilege.js'
+
+const { describe, test } = requires('root')
+
+let machine: PrivateHost
+let host: Host
+let self: Peer
+let outside: Peer
+
+beforeEach(async () => {
+  machine = await freshHost()
+  self = new Peer(machine.netns)
+  outside = new Peer(machine.outside.netns)
+  host = await openHost({ netns: machine.netns, stateDir: machine.stateDir })
+})
+
+afterEach(async () => {
+  await host.close()
+  await self[Symbol.asyncDispose]()
+  await outside[Symbol.asyncDispose]()
+  await machine.remove()
+})
+
+describe.each(families)('right after create, over $name', family => {
+  const { version } = family
+  const fixed = version === 4 ? '10.7.0.99' : 'fd07::99'
+  const pinned = version === 4 ? { ip: fixed } : { ip6: fixed }
+
+  beforeEach(async () => {
+    await host.networks.create({ name: 'lan', subnets: ['10.7.0.0/24', 'fd07::/64'] })
+  })
+
+  test('the port of the bridge forwards', async () => {
+    for (let round = 0; round < 10; round++) {
+      await using web = await host.sandboxes.create({ name: 'web', network: 'lan' })
+      const links = await host.namespace.links.list({ name: String(web.endpoints[0]?.hostIfname) })
+      expect(links).toMatchObject([{ operstate: 'up', port: { state: 'forwarding' } }])
+    }
+  })
+
+  test('the first datagram to a published port arrives, on a network that is as new', async () => {
+    await using web = await host.sandboxes.create({ name: 'web', network: 'lan', publish: ['5353:53/udp'] })
+    await greetUdp(web, addressOf(web, family), 53)
+    expect(await askUdp(outside, family.host, 5353)).toEqual({ saw: family.outside, from: at(family.host, 5353) })
+  })
+
+  test('the first datagram out arrives', async () => {
+    await greetUdp(outside, family.outside, 53)
+    await using web = await host.sandboxes.create({ name: 'web', network: 'lan' })
+    expect(await askUdp(web, family.outside, 53)).toEqual({ saw: family.host, from: at(family.outside, 53) })
+  })
+
+  // Their caches hold the MAC address of the sandbox that had the address before. A single datagram sent there would be lost:
+  // it arrives because the new sandbox has announced itself before create() was done.
+  test('neighbours who knew the address by another MAC send to the new one', async () => {
+    await using sibling = await host.sandboxes.create({ name: 'sibling', network: 'lan' })
+    for (let round = 0; round < 10; round++) {
+      const mac = `02:00:00:00:00:${String(round + 10)}`
+      await using web = await host.sandboxes.create({ name: 'web', network: 'lan', mac, ...pinned })
+      await greetUdp(web, fixed, 53)
+      for (const neighbor of [sibling, self]) {
+        expect(await askUdp(neighbor, fixed, 53)).toMatchObject({ from: at(fixed, 53) })
+      }
+      for (const neighbor of [machine, new PrivateNamespace('sibling')]) {
+        expect(await neighbor.ipJson('neighbor', 'show', 'to', fixed)).toMatchObject([{ lladdr: mac }])
+      }
+    }
+  })
+})
+
+describe('an attached sandbox', () => {
+  test('has the MAC address 02:42 and its IPv4 address, and its siblings see it', async () => {
+    await using web = await host.sandboxes.create({ name: 'web' })
+    await using sibling = await host.sandboxes.create({ name: 'sibling' })
+    const ip = addressOf(web, { version: 4 })
+    const mac = ['02', '42', ...ip.split('.').map(byte => Number(byte).toString(16).padStart(2, '0'))].join(':')
+    expect(web.endpoints[0]?.mac).toBe(mac)
+    await greet(web, ip, 80)
+    expect(await ask(sibling, ip, 80)).toBe(addressOf(sibling, { version: 4 }))
+    expect(await new PrivateNamespace('sibling').ipJson('neighbor', 'show', 'to', ip)).toMatchObject([{ dev: 'eth0', lladdr: mac }])
+  })
+
+  test('is a namespace to ip netns', async () => {
+    await using web = await host.sandboxes.create({ name: 'web' })
+    expect((await machine.run('ip', 'netns', 'list')).split('\n').map(line => line.split(' ')[0])).toContain('web')
+    const listed = await machine.run('ip', 'netns', 'exec', 'web', 'ip', '-j', '-4', 'address', 'show', 'eth0')
+    const { address, prefix } = web.endpoints[0]?.ipv4 ?? {}
+    expect(JSON.parse(listed)).toMatchObject([{ addr_info: [{ local: address, prefixlen: prefix }] }])
+    await web.remove()
+    expect((await machine.run('ip', 'netns', 'list')).split('\n').map(line => line.split(' ')[0])).not.toContain('web')
+  })
+
+  test("has the MTU of the default route's device, all along the way", async () => {
+    await machine.ip('link', 'set', 'eth0', 'mtu', '1400')
+    await using web = await host.sandboxes.create({ name: 'web' })
+    const [endpoint] = web.endpoints
+    expect(endpoint?.mtu).toBe(1400)
+    expect(await new PrivateNamespace('web').ipJson('link', 'show', 'eth0')).toMatchObject([{ mtu: 1400 }])
+    for (const device of ['netmode0', String(endpoint?.hostIfname)]) {
+      expect(await machine.ipJson('link', 'show', device)).toMatchObject([{ mtu: 1400 }])
+    }
+  })
+
+  test('lies in a default network that leaves existing routes alone', async () => {
+    await machine.ip('route', 'add', '172.17.0.0/16', 'via', '198.51.100.2')
+    await machine.outside.ip('address', 'add', '172.17.0.9/32', 'dev', 'eth0')
+    await using web = await host.sandboxes.create({ name: 'web' })
+    expect(web.endpoints[0]?.ipv4).toEqual({ address: '172.18.0.2', prefix: 16, gateway: '172.18.0.1' })
+    await greet(outside, '172.17.0.9', 80)
+    expect(await ask(self, '172.17.0.9', 80)).toBe('198.51.100.1')
+    expect(await ask(web, '172.17.0.9', 80)).toBe('198.51.100.1')
+  })
+})
