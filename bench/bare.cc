@@ -51,7 +51,7 @@ constexpr int kInside = 2;
   return fd;
 }
 
-} // namespace
+}  // namespace
 
 Result<Bare> Bare::Open(const Ground &ground) {
   auto rtnl = OpenRtnl();
@@ -161,4 +161,4 @@ Result<void> Bare::Clear() {
   return deleted;
 }
 
-} // namespace netmode::bench
+}  // namespace netmode::bench

@@ -14,7 +14,7 @@
 namespace netmode::bench {
 
 class Bare {
-public:
+ public:
   // In the host namespace.
   [[nodiscard]] static Result<Bare> Open(const Ground &ground);
 
@@ -25,7 +25,7 @@ public:
   // Takes the sample away.
   [[nodiscard]] Result<void> Clear();
 
-private:
+ private:
   Bare(const Ground &ground, UniqueFd rtnl) : ground_(ground), rtnl_(std::move(rtnl)) {}
 
   void PreparePair(const Sample &sample, const MacAddress &mac);
@@ -34,10 +34,10 @@ private:
   Ground ground_;
   UniqueFd rtnl_;
   std::string path_;
-  netlink::Batch pair_;     // the veth, from the host
-  netlink::Batch inside_;   // what is set in the namespace
-  netlink::Batch removal_;  // the host end, deleted
-  std::size_t ns_offset_ = 0; // in pair_: where the namespace's descriptor belongs
+  netlink::Batch pair_;        // the veth, from the host
+  netlink::Batch inside_;      // what is set in the namespace
+  netlink::Batch removal_;     // the host end, deleted
+  std::size_t ns_offset_ = 0;  // in pair_: where the namespace's descriptor belongs
 };
 
-} // namespace netmode::bench
+}  // namespace netmode::bench

@@ -24,8 +24,8 @@ const help = `npm run bench -- create [options]
 /** How many times as long as a rival ours may take, by the medians. */
 const bars = { bare: 1.35, full: 1.2 } as const
 const stateDir = '/run/netmode-bench'
-/** This script runs from build/bench. */
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
+/** The project's folder: this script runs from build-bench. */
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
 const { values: options } = parseArgs({
   options: {
@@ -74,7 +74,7 @@ async function main(): Promise<void> {
   mkdirSync(stateDir, { recursive: true })
   const host = await openHost({ stateDir })
   const network = await host.networks.create(benchNetwork)
-  const floor = await Floor.start(join(root, 'build/bench/floor'), network)
+  const floor = await Floor.start(join(root, 'build-bench/floor'), network)
   const all: readonly Rival[] = [new Bare(floor), new Full(floor, host, network.name), new Ours(host, network.name)]
   const rivals = all.filter(({ name }) => options.rivals.split(',').includes(name))
   await alternate(rivals, warmup, rest, 1)

@@ -46,7 +46,7 @@ std::vector<std::string> Split(const std::string &line) {
 std::uint32_t Number(const std::string &text) { return static_cast<std::uint32_t>(std::strtoul(text.c_str(), nullptr, 10)); }
 
 class Floor {
-public:
+ public:
   explicit Floor(UniqueFd home) : session_(std::move(home)) {}
 
   // The measured nanoseconds; 0 for a command that measures nothing.
@@ -62,7 +62,7 @@ public:
     return Fail(EINVAL, command, "with " + std::to_string(fields.size() - 1) + " fields");
   }
 
-private:
+ private:
   [[nodiscard]] Result<std::int64_t> Start(std::span<const std::string> fields) {
     auto bare = bench::Bare::Open({.home = session_.Home(),
                                    .bridge = Number(fields[1]),
@@ -106,7 +106,7 @@ private:
   std::optional<bench::Bare> bare_;
 };
 
-} // namespace
+}  // namespace
 
 int main() {
   auto home = netns::OpenCurrent();

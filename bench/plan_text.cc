@@ -16,16 +16,22 @@ using program::Op;
 using program::RtnlVerb;
 using program::Step;
 
-// The fields of a step, or of a part of it.
+struct Value {
+  std::string text;
+  bool read = false;
+};
+
+// The fields of a step, or of a part of it. Each remembers that it was read: one that nobody asked for is a plan not understood.
 class Fields {
-public:
-  using Values = std::map<std::string, std::string, std::less<>>;
-  Fields(const Values &values, std::string prefix) : values_(values), prefix_(std::move(prefix)) {}
+ public:
+  using Values = std::map<std::string, Value, std::less<>>;
+  Fields(Values &values, std::string prefix) : values_(values), prefix_(std::move(prefix)) {}
 
   [[nodiscard]] std::optional<std::string> Maybe(std::string_view key) const {
     const auto found = values_.find(prefix_ + std::string(key));
     if (found == values_.end()) return std::nullopt;
-    return found->second;
+    found->second.read = true;
+    return found->second.text;
   }
   [[nodiscard]] std::string Text(std::string_view key) const { return Maybe(key).value_or(""); }
   [[nodiscard]] bool Flag(std::string_view key) const { return Text(key) == "true"; }
@@ -33,7 +39,8 @@ public:
     return Maybe(key).transform([](const std::string &text) { return text == "true"; });
   }
   [[nodiscard]] std::optional<std::uint32_t> Number(std::string_view key) const {
-    return Maybe(key).transform([](const std::string &text) { return static_cast<std::uint32_t>(std::strtoul(text.c_str(), nullptr, 10)); });
+    return Maybe(key).transform(
+        [](const std::string &text) { return static_cast<std::uint32_t>(std::strtoul(text.c_str(), nullptr, 10)); });
   }
   [[nodiscard]] Fields In(std::string_view key) const { return {values_, prefix_ + std::string(key) + "."}; }
   [[nodiscard]] bool Any() const {
@@ -41,8 +48,8 @@ public:
     return first != values_.end() && first->first.starts_with(prefix_);
   }
 
-private:
-  const Values &values_;
+ private:
+  Values &values_;
   std::string prefix_;
 };
 
@@ -56,8 +63,11 @@ state::Protocol ProtocolOf(const Fields &op) {
 Immediate FileWrite(const Fields &op) {
   using How = state::FileWrite::How;
   const std::string how = op.Text("how");
-  return state::FileWrite{
-      .path = op.Text("path"), .text = op.Text("text"), .how = how == "create" ? How::kCreate : how == "replace" ? How::kReplace : How::kOverwrite};
+  return state::FileWrite{.path = op.Text("path"),
+                          .text = op.Text("text"),
+                          .how = how == "create"    ? How::kCreate
+                                 : how == "replace" ? How::kReplace
+                                                    : How::kOverwrite};
 }
 
 Immediate LinkDelete(const Fields &op) {
@@ -69,7 +79,10 @@ Immediate LinkDelete(const Fields &op) {
 
 std::optional<Immediate> ReadImmediate(std::string_view name, const Fields &op) {
   const std::string path = op.Text("path");
-  if (name == "lock") return state::Lock{.path = path, .mode = op.Text("mode") == "shared" ? state::Lock::Mode::kShared : state::Lock::Mode::kExclusive};
+  if (name == "lock") {
+    const auto mode = op.Text("mode") == "shared" ? state::Lock::Mode::kShared : state::Lock::Mode::kExclusive;
+    return state::Lock{.path = path, .mode = mode, .immediate = op.Flag("immediate"), .gate = op.Maybe("gate")};
+  }
   if (name == "folder.create") return state::FolderCreate{.path = path, .ensure = op.Flag("ensure")};
   if (name == "folder.remove") return state::FolderRemove{.path = path};
   if (name == "file.write") return FileWrite(op);
@@ -85,7 +98,8 @@ std::optional<Immediate> ReadImmediate(std::string_view name, const Fields &op) 
                             .probe = op.Flag("probe")};
   }
   if (name == "port.release") {
-    return state::PortRelease{.folder = op.Text("folder"), .protocol = ProtocolOf(op), .address = op.Text("address"), .port = port, .holder = op.Text("holder")};
+    return state::PortRelease{
+        .folder = op.Text("folder"), .protocol = ProtocolOf(op), .address = op.Text("address"), .port = port, .holder = op.Text("holder")};
   }
   if (name == "netns.create") return netns::NetnsCreate{.name = op.Text("name"), .slot = op.Text("slot")};
   if (name == "netns.delete") return netns::NetnsDelete{.name = op.Text("name"), .missing_ok = op.Flag("missingOk")};
@@ -93,6 +107,7 @@ std::optional<Immediate> ReadImmediate(std::string_view name, const Fields &op) 
     return netns::SysctlSet{.ns = op.Text("ns"), .key = op.Text("key"), .value = op.Text("value"), .missing_ok = op.Flag("missingOk")};
   }
   if (name == "link.delete") return LinkDelete(op);
+  if (name == "link.list") return rtnl::LinkList{.ns = op.Text("ns"), .name = op.Maybe("name"), .master = {}};
   return std::nullopt;
 }
 
@@ -117,7 +132,8 @@ RtnlVerb LinkAdd(const Fields &op) {
   add.alias = op.Maybe("alias");
   add.port = Port(op.In("port"));
   const Fields peer = op.In("peer");
-  if (peer.Any()) add.peer = rtnl::VethPeer{.ns = peer.Text("ns"), .name = peer.Text("name"), .mac = peer.Maybe("mac"), .mtu = peer.Number("mtu")};
+  if (peer.Any())
+    add.peer = rtnl::VethPeer{.ns = peer.Text("ns"), .name = peer.Text("name"), .mac = peer.Maybe("mac"), .mtu = peer.Number("mtu")};
   return add;
 }
 
@@ -129,6 +145,7 @@ std::optional<RtnlVerb> ReadRtnl(std::string_view name, const Fields &op) {
     rtnl::LinkSet set;
     set.ns = ns;
     set.link = link;
+    set.mac = op.Maybe("mac");
     set.up = op.MaybeFlag("up");
     set.alias = op.Maybe("alias");
     set.port = Port(op.In("port"));
@@ -192,7 +209,7 @@ Result<Op> ReadOp(const Fields &op) {
   return Fail(EINVAL, "plan", "unknown op '" + name + "'");
 }
 
-Result<Step> ReadStep(const Fields::Values &values) {
+Result<Step> ReadStep(Fields::Values &values) {
   const Fields step(values, "");
   auto apply = ReadOp(step.In("apply"));
   if (!apply) return std::unexpected(apply.error());
@@ -202,7 +219,11 @@ Result<Step> ReadStep(const Fields::Values &values) {
     if (!read) return std::unexpected(read.error());
     undo = std::move(*read);
   }
-  return Step{.apply = std::move(*apply), .undo = std::move(undo), .journal = step.Flag("journal")};
+  const bool journal = step.Flag("journal");
+  for (const auto &[key, value] : values) {
+    if (!value.read) return Fail(EINVAL, "plan", "unknown field " + key + " of " + step.Text("apply.op"));
+  }
+  return Step{.apply = std::move(*apply), .undo = std::move(undo), .journal = journal};
 }
 
 // Tabs and newlines come as \t and \n, backslashes doubled.
@@ -219,7 +240,7 @@ std::string Unescape(std::string_view text) {
   return plain;
 }
 
-} // namespace
+}  // namespace
 
 Result<std::vector<Step>> ReadPlan(std::span<const std::string> fields) {
   std::vector<Step> plan;
@@ -228,7 +249,7 @@ Result<std::vector<Step>> ReadPlan(std::span<const std::string> fields) {
     if (field != ";") {
       const std::size_t equals = field.find('=');
       if (equals == std::string::npos) return Fail(EINVAL, "plan", field);
-      values.insert_or_assign(field.substr(0, equals), Unescape(std::string_view(field).substr(equals + 1)));
+      values.insert_or_assign(field.substr(0, equals), Value{.text = Unescape(std::string_view(field).substr(equals + 1))});
       continue;
     }
     auto step = ReadStep(values);
@@ -239,4 +260,4 @@ Result<std::vector<Step>> ReadPlan(std::span<const std::string> fields) {
   return plan;
 }
 
-} // namespace netmode::bench
+}  // namespace netmode::bench

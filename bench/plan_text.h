@@ -13,4 +13,4 @@ namespace netmode::bench {
 
 [[nodiscard]] Result<std::vector<program::Step>> ReadPlan(std::span<const std::string> fields);
 
-} // namespace netmode::bench
+}  // namespace netmode::bench

@@ -4,7 +4,7 @@
 //   npm run bench -- create --samples 200
 //   npm run bench -- create --help
 //
-// Builds what it needs into build/bench, unless nothing has changed that it is made from.
+// Builds what it needs into build-bench, unless nothing has changed that it is made from.
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -12,7 +12,7 @@ import { basename, join, relative } from 'node:path'
 import { build } from 'esbuild'
 import { filesBelow, fingerprint, isCurrent, record, root } from '../scripts/stamp.mjs'
 
-const kFolder = 'build/bench'
+const kFolder = 'build-bench'
 const kStamp = `${kFolder}/floor.stamp`
 const kFloorSources = ['bench/floor.cc', 'bench/bare.cc', 'bench/plan_text.cc']
 // As node-gyp builds the addon, so that native code is measured against itself.

@@ -8,10 +8,10 @@ namespace netmode::bench {
 
 // What all samples of a run share: one bridge network, made by netmode before the first of them.
 struct Ground {
-  int home = -1; // the namespace that the program was started in
-  std::uint32_t bridge = 0; // index
-  std::uint32_t mtu = 0;    // bytes
-  std::uint32_t prefix = 0; // bits
+  int home = -1;             // the namespace that the program was started in
+  std::uint32_t bridge = 0;  // index
+  std::uint32_t mtu = 0;     // bytes
+  std::uint32_t prefix = 0;  // bits
   std::string broadcast;
   std::string gateway;
 };
@@ -26,4 +26,4 @@ struct Sample {
 
 inline constexpr char kIfname[] = "eth0";
 
-} // namespace netmode::bench
+}  // namespace netmode::bench

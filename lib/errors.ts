@@ -224,11 +224,14 @@ const codes: Readonly<Record<string, ShortCode>> = {
   ENFILE: 'CAPACITY',
 }
 
+// The native side says ENOTSUP (which is EOPNOTSUPP too) of what it could open.
+const notANamespace: ReadonlySet<string> = new Set(['EINVAL', 'ENOTTY', 'EBADF', 'ENOTDIR', 'ENOTSUP', 'EOPNOTSUPP'])
+
 function codeOf(errno: string, op: string): ShortCode {
   if (op === 'port.claim' && errno === 'EADDRINUSE') return 'PORT_IN_USE'
   if (op === 'netns.open' || op === 'netns.identify') {
-    if (errno === 'ENOENT' || errno === 'ESRCH') return 'NAMESPACE_GONE'
-    if (errno === 'EINVAL' || errno === 'ENOTTY' || errno === 'EBADF' || errno === 'ENOTDIR') return 'NOT_A_NAMESPACE'
+    if (errno === 'ENOENT' || errno === 'ESRCH' || errno === 'ESTALE') return 'NAMESPACE_GONE' // stale: another is in its place
+    if (notANamespace.has(errno)) return 'NOT_A_NAMESPACE'
   }
   return codes[errno] ?? 'KERNEL'
 }

@@ -1,6 +1,6 @@
 /** `openHost`: the front door. */
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
 import type { BridgeFilter, Context } from './context.js'
 import type { Finding, Host, Op, OpenHostOptions, Operations, Namespace as PublicNamespace, Recovery } from './contract.js'
@@ -22,6 +22,7 @@ import { Layout } from './state/layout.js'
 import { type ProcessIdentity, thisProcess } from './state/process.js'
 import { Store } from './state/store.js'
 import { openOptions } from './validate/call-options.js'
+import { networkName } from './validate/guards.js'
 
 /**
  * Opens a host: the calling process's network namespace, or another one. Nothing is changed in the kernel until a network or a
@@ -43,7 +44,7 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
       [{ apply: { op: 'netns.identify' } }, { apply: { op: 'nft.list', family: 'inet' } }],
       signal,
     )) as [Identity, NftListing]
-    const layout = new Layout(stateDir ?? join(runtimeFolder(), String(identity.cookie ?? identity.inode)))
+    const layout = new Layout(stateDir === undefined ? join(runtimeFolder(), String(identity.cookie ?? identity.inode)) : resolve(stateDir))
     const table = listing.tables?.find(({ name }) => name === tableName)
     if (table && table.comment !== layout.root)
       throw fail('IN_USE', `This namespace is worked from the state folder ${table.comment ?? '(unknown)'}, not ${layout.root}`, {
@@ -61,7 +62,7 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
             ? `/proc/${netns.pid}/ns/net`
             : `/proc/${process.pid}/fd/${netns.fd}`
     const bridgeFilter = await readBridgeFilter(mechanism)
-    const firewall = new Firewall({ stateFolder: layout.root, loopback6: !bridgeFilter.ip6 }, table !== undefined)
+    const firewall = new Firewall({ stateFolder: layout.root, loopback6: !bridgeFilter.ip6 }, table !== undefined, config.iptables)
     const host = new OpenHost({ mechanism, layout, config, netnsPath, identity, bridgeFilter }, firewall, await thisProcess())
     if (repair) await host.recover({ ...(signal && { signal }) })
     return host as unknown as Host
@@ -97,12 +98,14 @@ class OpenHost {
   readonly networks: Networks
   readonly sandboxes: Sandboxes
   readonly #context: Context
+  readonly #store: Store
   readonly #recoverer: Recoverer
   #closing: Promise<void> | undefined
 
   constructor(context: Context, firewall: Firewall, process: ProcessIdentity) {
     const store = new Store(context.layout)
     this.#context = context
+    this.#store = store
     this.namespace = new Namespace(context.mechanism, context.netnsPath, context.identity)
     this.namespaces = new NamedNamespaces(context.mechanism)
     this.networks = new Networks(context, store, firewall)
@@ -114,6 +117,7 @@ class OpenHost {
   }
 
   async explain<K extends keyof Operations>(operation: K, ...args: Operations[K]): Promise<string> {
+    this.#store.assertOpen()
     switch (operation) {
       case 'sandboxes.create':
         return explain(await this.sandboxes.createPlan(...(args as Operations['sandboxes.create'])))
@@ -123,7 +127,7 @@ class OpenHost {
         return explain(await this.networks.createPlan(...(args as Operations['networks.create'])))
       case 'networks.remove': {
         const [name] = args as Operations['networks.remove']
-        const known = await this.networks.resolve(name)
+        const known = await this.networks.resolve(networkName(name, 'name'))
         if (known?.record.phase !== 'ready') throw notFound(name)
         return explain(this.networks.removePlan(known.record))
       }
@@ -151,6 +155,7 @@ class OpenHost {
     try {
       await this.sandboxes.removeEphemeral()
     } finally {
+      this.#store.close()
       await this.#context.mechanism.close()
     }
   }

@@ -5,18 +5,26 @@ import type { Step } from '../plan/op.js'
 import { type TableOptions, tableSteps } from './ruleset.js'
 
 export class Firewall {
+  readonly enabled: boolean
   readonly #table: TableOptions
   #there: boolean
   #rebuild: () => Promise<unknown> = async () => {}
 
-  constructor(table: TableOptions, there: boolean) {
+  /** `enabled: false` (daemon.json's `iptables`): no rule is ever written. */
+  constructor(table: TableOptions, there: boolean, enabled: boolean) {
     this.#table = table
+    this.enabled = enabled
     this.#there = there
   }
 
   /** What makes the table; nothing if it is known to be there. The plan has to hold the state folder's lock alone. */
   steps(): Step[] {
-    return this.#there ? [] : this.tableSteps()
+    return this.#there || !this.enabled ? [] : this.tableSteps()
+  }
+
+  /** Without those that write rules, if none are to be written. */
+  allowed(steps: readonly Step[]): Step[] {
+    return steps.filter(({ apply }) => this.enabled || !apply.op.startsWith('nft.'))
   }
 
   /** What makes the table, whatever is known of it. */
@@ -26,7 +34,7 @@ export class Firewall {
 
   /** What takes the table away with all that is in it. */
   removeSteps(): Step[] {
-    return tableSteps(this.#table).flatMap(({ undo }) => (undo ? [{ apply: undo }] : []))
+    return this.allowed(tableSteps(this.#table)).flatMap(({ undo }) => (undo ? [{ apply: undo }] : []))
   }
 
   /** A plan with `removeSteps()` has gone through. */

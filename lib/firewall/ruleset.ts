@@ -120,10 +120,15 @@ function chainsOf(loopback6: boolean): readonly ChainShape[] {
   ]
 }
 
-/** `route_localnet` on the bridges lets 127.0.0.0/8 in and out of them; nobody but the host itself may use that. */
+/**
+ * `route_localnet` on the bridges lets 127.0.0.0/8 in and out of them; nobody but the host itself may use that. The kernel drops ::1 from
+ * the wire, but with bridge-nf-call-ip6tables a bridged frame is translated before that.
+ */
 const guard = [
   rule(isNotDevice(iifname, 'lo'), startsWith(ipDestination, '127.0.0.0/8', loopback4), drop),
   rule(inSet(iifname, 'bridges'), startsWith(ipSource, '127.0.0.0/8', loopback4), drop),
+  rule(isNotDevice(iifname, 'lo'), startsWith(ip6Destination, '::1', loopback6Bytes), drop),
+  rule(inSet(iifname, 'bridges'), startsWith(ip6Source, '::1', loopback6Bytes), drop),
 ]
 
 /** Only for the host's own addresses: a published port 53 must not catch what is forwarded to name servers elsewhere. */

@@ -88,9 +88,14 @@ export class Namespace implements PublicNamespace {
     return this.#ref === undefined ? {} : { ns: slot }
   }
 
+  /** Fails where another namespace has taken the place of this one. */
+  #open(): Op[] {
+    return this.#ref === undefined ? [] : [{ ...open(slot, this.#ref), inode: this.inode } as Op]
+  }
+
   /** Runs the ops with the namespace open; answers the last one's output. */
   async #run(ops: readonly Op[], { signal }: CallOptions = {}): Promise<Output> {
-    const steps = [...(this.#ref === undefined ? [] : [open(slot, this.#ref)]), ...ops].map(apply => ({ apply }))
+    const steps = [...this.#open(), ...ops].map(apply => ({ apply }))
     try {
       return (await this.#mechanism.run(steps, signal)).at(-1)
     } catch (error) {
@@ -108,7 +113,7 @@ export class Namespace implements PublicNamespace {
 
   /** false: was not there. */
   async #delete(op: Op, call: CallOptions = {}): Promise<boolean> {
-    const steps = [...(this.#ref === undefined ? [] : [open(slot, this.#ref)]), op].map(apply => ({ apply }))
+    const steps = [...this.#open(), op].map(apply => ({ apply }))
     try {
       await this.#mechanism.run(steps, call.signal)
       return true

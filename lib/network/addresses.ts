@@ -71,8 +71,8 @@ export class Addresses {
   }
 
   /** Notes that an address is taken (read from the kernel or a record). false: was noted already, or is reserved. */
-  mark(address: string): boolean {
-    const value = this.#parse(address)
+  mark(address: string, field = 'address'): boolean {
+    const value = this.#parse(address, field)
     if (this.#has(value)) return false
     this.#set(value)
     this.#used++
@@ -111,11 +111,11 @@ export class Addresses {
     return this.#text(value)
   }
 
-  #parse(text: string): bigint {
-    const ip = parseIp(text)
+  #parse(text: string, field = 'address'): bigint {
+    const ip = parseIp(text, field)
     const { first, last } = this.#usable
     if (!contains(this.#subnet, ip) || ip.value < first.value || ip.value > last.value) {
-      throw invalid('address', `an address from ${formatIp(first)} to ${formatIp(last)}`, text, { range: true })
+      throw invalid(field, `an address from ${formatIp(first)} to ${formatIp(last)}`, text, { range: true })
     }
     return ip.value
   }

@@ -10,10 +10,6 @@ import { formatCidr, overlaps, parseCidr } from './cidr.js'
 import type { HostFacts } from './host-facts.js'
 import { chooseSubnet, defaultPools, ulaPool } from './pools.js'
 
-/** The default network, which is made when it is first used. */
-export const defaultNetwork = 'bridge'
-const defaultDevice = 'netmode0'
-
 /** What a network would be. @throws SUBNET_OVERLAP, EXHAUSTED, INVALID_ARGUMENT */
 export function draftNetwork(options: ValidNetworkOptions, facts: HostFacts, config: HostConfig, hostId: string): NetworkRecord {
   const id = randomBytes(32).toString('hex')
@@ -26,7 +22,7 @@ export function draftNetwork(options: ValidNetworkOptions, facts: HostFacts, con
     name: options.name,
     phase: 'creating',
     driver: options.driver,
-    device: options.bridge ?? (options.name === defaultNetwork ? defaultDevice : `br-${id.slice(0, 12)}`),
+    device: options.bridge ?? `br-${id.slice(0, 12)}`,
     mac: randomMac(),
     ...(options.parent !== undefined && { parent: options.parent }),
     mtu,

@@ -65,7 +65,7 @@ export class KnownNetwork {
           subject: wanted,
           holder: reserved,
         })
-      addresses.mark(wanted) // also checks that a host can have it; whether it is held is the kernel's to say
+      addresses.mark(wanted, field) // also checks that a host can have it; whether it is held is the kernel's to say
       return { address: wanted, subnet }
     }
     const known = subnets.map(({ subnet }) => subnet.subnet).join(', ') || 'none of that family'

@@ -8,12 +8,14 @@ import type { Link } from '../plan/kernel-objects.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan, Step } from '../plan/op.js'
 import { changedMeanwhile, translate } from '../plan/translate.js'
+import { lockRoot } from '../state/lock.js'
 import { type EndpointRecord, format, type NetworkRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 import { hasLabels, filter as validFilter } from '../validate/call-options.js'
 import { networkName } from '../validate/guards.js'
 import { networkOptions } from '../validate/network-options.js'
-import { defaultNetwork, differences, draftNetwork } from './draft.js'
+import { defaultNetwork, defaultNetworkOptions, hasDefaultNetwork } from './default-network.js'
+import { differences, draftNetwork } from './draft.js'
 import { driverOf } from './drivers/driver.js'
 import { readHostFacts } from './host-facts.js'
 import { networkInfo } from './inspect.js'
@@ -124,8 +126,9 @@ export class Networks {
   /** A network by name; the default one even if it is not made yet (its `deviceIndex` is undefined then). */
   async resolve(name: string, signal?: AbortSignal): Promise<KnownNetwork | undefined> {
     const known = await this.#load(name, signal)
-    if (known !== undefined || name !== defaultNetwork) return known
-    return new KnownNetwork(await this.#draft(networkOptions({ name }), signal), undefined, [])
+    const { config } = this.#context
+    if (known !== undefined || name !== defaultNetwork || !hasDefaultNetwork(config)) return known
+    return new KnownNetwork(await this.#draft(networkOptions(defaultNetworkOptions(config)), signal), undefined, [])
   }
 
   /** What was known of it may be wrong: read it again next time. */
@@ -189,7 +192,7 @@ export class Networks {
         apply: { op: 'folder.create', path: layout.networkLeases(record.id) },
         undo: { op: 'folder.remove', path: layout.networkLeases(record.id) },
       },
-      ...driverOf(record).createSteps(record),
+      ...this.#allowed(driverOf(record).createSteps(record)),
       { apply: { op: 'file.write', path, text: format({ ...record, phase: 'ready' }), how: 'replace' } },
     ]
   }
@@ -204,29 +207,51 @@ export class Networks {
     const { layout } = this.#context
     const path = layout.network(record.name)
     return [
-      this.#lock(),
+      lockRoot(this.#context.layout, 'exclusive'),
       { apply: { op: 'expect.unchanged', path, text: format(record) } },
       { apply: { op: 'expect.names', path: layout.networkLeases(record.id), names: [] } },
       { apply: { op: 'file.write', path, text: format({ ...record, phase: 'removing' }), how: 'replace' } },
-      ...driverOf(record).removeSteps(record),
+      ...this.#allowed(driverOf(record).removeSteps(record)),
       { apply: { op: 'folder.remove', path: layout.networkLeases(record.id) } },
       { apply: { op: 'file.remove', path } },
     ]
   }
 
-  #lock(): Step {
-    return { apply: { op: 'lock', path: this.#context.layout.root, mode: 'exclusive' } }
+  /** What the host's configuration leaves of a driver's steps. */
+  #allowed(steps: readonly Step[]): Step[] {
+    const { config } = this.#context
+    return this.#firewall.allowed(steps).filter(({ apply }) => config.ipForward || apply.op !== 'sysctl.set' || !isForwarding(apply.key))
   }
 
   #planFor(record: NetworkRecord): Step[] {
-    return [this.#lock(), ...this.#firewall.steps(), ...this.steps(record)]
+    return [lockRoot(this.#context.layout, 'exclusive'), ...this.#firewall.steps(), ...this.steps(record)]
   }
 
   async #draft(valid: ReturnType<typeof networkOptions>, signal?: AbortSignal): Promise<NetworkRecord> {
     const { mechanism, config, layout } = this.#context
     const { records } = await this.#store.networks()
     const facts = await readHostFacts(mechanism, records, signal)
-    return draftNetwork(valid, facts, config, layout.root)
+    const record = draftNetwork(valid, facts, config, layout.root)
+    if (!config.ipForward) await this.#refuseWithoutForwarding(record, signal)
+    return record
+  }
+
+  /** With `ip-forward: false` the host's administrator has to have switched on what the network needs. */
+  async #refuseWithoutForwarding(record: NetworkRecord, signal?: AbortSignal): Promise<void> {
+    const needed = driverOf(record)
+      .createSteps(record)
+      .flatMap(({ apply }) => (apply.op === 'sysctl.set' && isForwarding(apply.key) ? [apply.key] : []))
+    if (needed.length === 0) return
+    const values = await this.#context.mechanism.run(
+      needed.map(key => ({ apply: { op: 'sysctl.get', key } })),
+      signal,
+    )
+    const off = needed.filter((_, i) => values[i] === '0').map(key => key.replaceAll('/', '.'))
+    if (off.length === 0) return
+    throw fail('UNSUPPORTED', `Network ${record.name} needs forwarding: ${off.join(' and ')} is 0, and config.ip-forward is false`, {
+      field: 'config.ip-forward',
+      subject: off.join(', '),
+    })
   }
 
   async #make(record: NetworkRecord, signal?: AbortSignal): Promise<KnownNetwork> {
@@ -260,7 +285,7 @@ export class Networks {
   async #removeTableIfUnused(): Promise<void> {
     try {
       await this.#context.mechanism.run([
-        this.#lock(),
+        lockRoot(this.#context.layout, 'exclusive'),
         { apply: { op: 'expect.names', path: this.#context.layout.networks, names: [] } },
         ...this.#firewall.removeSteps(),
       ])
@@ -305,6 +330,10 @@ function deviceIndex(plan: readonly Step[], outputs: readonly unknown[], record:
 
 export function notFound(name: string): Error {
   return fail('NOT_FOUND', `No network called ${name}`, { subject: name })
+}
+
+function isForwarding(key: string): boolean {
+  return key === 'net/ipv4/ip_forward' || key === 'net/ipv6/conf/all/forwarding'
 }
 
 /** The address that a claim found taken. */

@@ -22,6 +22,11 @@ export interface Lock {
   readonly mode: 'shared' | 'exclusive'
   /** Fail with EWOULDBLOCK at once instead of waiting. Default false. */
   readonly immediate?: boolean
+  /**
+   * A folder that is locked first: those who share let go of it as soon as they have the lock, those who want it alone keep it.
+   * So whoever waits to be alone lets nobody new in, and a crowd that keeps sharing can't starve him.
+   */
+  readonly gate?: string
 }
 /** mkdir; EEXIST unless `ensure`. */
 export interface FolderCreate {

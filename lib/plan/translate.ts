@@ -5,7 +5,7 @@ import type { Op } from './op.js'
 
 /** What an existing name means, op by op: only policy knows what is behind it. */
 const meanings: Partial<
-  Record<Op['op'], Readonly<Record<string, { readonly code: ShortCode; readonly message: (subject: string) => string }>>>
+  Record<Op['op'], Readonly<Record<string, { readonly code: ShortCode; readonly message: (subject: string, op: Op) => string }>>>
 > = {
   claim: { EEXIST: { code: 'ADDRESS_IN_USE', message: path => `Address ${path.slice(path.lastIndexOf('/') + 1)} is in use` } },
   'port.claim': { EADDRINUSE: { code: 'PORT_IN_USE', message: port => `Port ${port} is already allocated` } },
@@ -13,7 +13,8 @@ const meanings: Partial<
   'netns.attach': { EEXIST: { code: 'EXISTS', message: name => `A network namespace called ${name} exists` } },
   'netns.create': { EEXIST: { code: 'EXISTS', message: name => `A network namespace called ${name} exists` } },
   'link.add': {
-    EEXIST: { code: 'EXISTS', message: name => `A link called ${name} exists` },
+    // Of a pair it is the peer whose name somebody chose.
+    EEXIST: { code: 'EXISTS', message: (name, op) => `A link called ${op.op === 'link.add' ? (op.peer?.name ?? name) : name} exists` },
     EXFULL: { code: 'CAPACITY', message: () => 'The bridge has no port left (a Linux bridge takes 1,023)' },
   },
 }
@@ -24,7 +25,7 @@ export function translate(error: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted && errnoName(error.errno) === 'ECANCELED') return signal.reason
   const meaning = meanings[error.op.op]?.[errnoName(error.errno)]
   const { subject = '' } = error.failure
-  return fromKernel(error.failure, meaning && { code: meaning.code, message: meaning.message(subject) })
+  return fromKernel(error.failure, meaning && { code: meaning.code, message: meaning.message(subject, error.op) })
 }
 
 /** Did a plan stop because the record that it was drawn up from is not the current one any more? */

@@ -14,8 +14,10 @@ import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan, Step } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
 import { healPlan } from '../sandbox/change-plan.js'
+import { held } from '../sandbox/held.js'
 import { type Ground, removePlan } from '../sandbox/plans.js'
-import { lockRoot, publishSteps } from '../sandbox/steps.js'
+import { publishSteps } from '../sandbox/steps.js'
+import { lockRoot } from '../state/lock.js'
 import { processIsAlive } from '../state/process.js'
 import { format, type SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
@@ -49,6 +51,7 @@ export class Recoverer {
 
   /** Makes the table anew, with all that belongs in it, if it is gone and something belongs in it. */
   async rebuildRuleset(signal?: AbortSignal): Promise<boolean> {
+    if (!this.#ground.firewall.enabled) return false
     for (let attempt = 1; ; attempt++) {
       const [listing] = (await this.#context.mechanism.run([{ apply: { op: 'nft.list', family: 'inet' } }], signal)) as [NftListing]
       if (listing.tables?.some(({ name }) => name === tableName)) {
@@ -80,10 +83,14 @@ export class Recoverer {
       { apply: { op: 'expect.names', path: layout.networks, names: networks.map(({ name }) => `${name}.json`) } },
       { apply: { op: 'expect.names', path: layout.sandboxes, names: sandboxNames } },
       ...networks.map((record): Step => ({ apply: { op: 'expect.unchanged', path: layout.network(record.name), text: format(record) } })),
-      ...sandboxes.map((record): Step => ({ apply: { op: 'expect.unchanged', path: layout.sandboxRecord(record.name), text: format(record) } })),
+      ...sandboxes.map(
+        (record): Step => ({ apply: { op: 'expect.unchanged', path: layout.sandboxRecord(record.name), text: format(record) } }),
+      ),
       ...this.#ground.firewall.tableSteps(),
       ...live.flatMap(network => driverOf(network).firewallSteps(network)),
-      ...sandboxes.filter(({ phase }) => phase === 'ready' || phase === 'changing').flatMap(record => publishSteps(record.name, undefined, record)),
+      ...sandboxes
+        .filter(({ phase }) => phase === 'ready' || phase === 'changing')
+        .flatMap(record => publishSteps(record.name, undefined, record)),
     ]
   }
 
@@ -104,25 +111,38 @@ export class Recoverer {
     const rolledBack: string[] = []
     const { records } = await this.#store.sandboxes()
     const namespaces = await namespaceNames()
-    for (const record of records) {
+    // Who shares a namespace goes before the one whose it is.
+    for (const record of records.toSorted((a, b) => Number(b.shares !== undefined) - Number(a.shares !== undefined))) {
       const verdict = await judge(record, namespaces)
       if (verdict === 'fine') continue
-      const draw = verdict === 'heal' ? healPlan(this.#ground, record, { immediate: true }) : removePlan(this.#ground, [record], { immediate: true })
+      const holds = await held(this.#context.layout, record)
+      const draw =
+        verdict === 'heal'
+          ? healPlan(this.#ground, record, holds, { immediate: true })
+          : removePlan(this.#ground, [record], { immediate: true, holds: new Map([[record.name, holds]]) })
       if (!(await this.#try(draw, signal))) continue
       if (verdict === 'release') repaired.push(record.name)
       else rolledBack.push(record.name)
     }
-    const known = new Set(records.map(({ name }) => name))
     for (const name of await this.#store.sandboxNames()) {
-      if (!known.has(name) && (await this.#try(this.#forgetPlan(name), signal))) rolledBack.push(name)
+      const files = await this.#store.filesWithoutRecord(name)
+      if (files && (await this.#try(this.#forgetPlan(name, files), signal))) rolledBack.push(name)
     }
     return rolledBack
   }
 
-  /** For a folder without a record: the record comes first, so nothing else had been done (or the record was set aside). */
-  #forgetPlan(name: string): Step[] {
-    const path = this.#context.layout.sandbox(name)
-    return [{ apply: { op: 'lock', path, mode: 'exclusive', immediate: true } }, { apply: { op: 'folder.remove', path } }]
+  /**
+   * For a folder without a record: the record comes first, so nothing else had been done (or the record was set aside). It may
+   * only have been looked at too early: with everybody else kept out, what is in it must still be the same.
+   */
+  #forgetPlan(name: string, files: readonly string[]): Plan {
+    const { layout } = this.#context
+    const path = layout.sandbox(name)
+    return [
+      lockRoot(layout, 'exclusive'),
+      { apply: { op: 'expect.names', path, names: files } },
+      { apply: { op: 'folder.remove', path } },
+    ]
   }
 
   async #setDamagedAside(): Promise<readonly string[]> {
@@ -152,7 +172,7 @@ async function judge(record: SandboxRecord, namespaces: ReadonlySet<string>): Pr
 }
 
 async function hasNamespace({ name, mode, netns }: SandboxRecord, namespaces: ReadonlySet<string>): Promise<boolean> {
-  if (mode === 'host' || mode === 'container') return true
+  if (mode === 'host') return true
   if (netns.owned) return namespaces.has(name)
   return stat(netns.path).then(
     ({ ino }) => netns.inode === undefined || String(ino) === netns.inode,

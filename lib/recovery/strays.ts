@@ -5,7 +5,7 @@ import type { NftListing } from '../native.js'
 import { linkGroup } from '../network/drivers/link-group.js'
 import type { Link } from '../plan/kernel-objects.js'
 import type { Plan, Step } from '../plan/op.js'
-import { lockRoot } from '../sandbox/steps.js'
+import { lockRoot } from '../state/lock.js'
 import { format, type SandboxRecord } from '../state/records.js'
 import type { Claim, Store } from '../state/store.js'
 
@@ -19,17 +19,32 @@ export interface Candidates {
 /** Links of ours are known by their group, which they have from birth. */
 export async function findStrays({ mechanism, layout }: Context, store: Store, signal?: AbortSignal): Promise<Candidates> {
   const [links] = (await mechanism.run([{ apply: { op: 'link.list' } }], signal)) as [readonly Link[]]
-  return { links: links.filter(({ group }) => group === linkGroup), leases: await store.claims(layout.leases), ports: await store.claims(layout.ports) }
+  return {
+    links: links.filter(({ group }) => group === linkGroup),
+    leases: await store.claims(layout.leases),
+    ports: await store.claims(layout.ports),
+  }
 }
 
 /** The plans that take strays away, one for each matter, so that none is in the way of another. `elements`: look through the ruleset too. */
-export async function sweepPlans(context: Context, store: Store, { links, leases, ports }: Candidates, elements: boolean): Promise<readonly Plan[]> {
+export async function sweepPlans(
+  context: Context,
+  store: Store,
+  { links, leases, ports }: Candidates,
+  elements: boolean,
+): Promise<readonly Plan[]> {
   const { records: sandboxes } = await store.sandboxes()
   const { records: networks } = await store.networks()
   const byName = new Map(sandboxes.map(record => [record.name, record]))
-  const devices = new Set([...sandboxes.flatMap(({ endpoints }) => endpoints.map(({ hostIfname }) => hostIfname)), ...networks.map(({ device }) => device)])
+  const devices = new Set([
+    ...sandboxes.flatMap(({ endpoints }) => endpoints.map(({ hostIfname }) => hostIfname)),
+    ...networks.map(({ device }) => device),
+  ])
   const strayLinks = links.filter(({ name }) => !devices.has(name)).map(({ name, index }) => ({ name, index }))
-  const strayClaims = [...leases.filter(claim => !holdsLease(byName.get(claim.holder), claim)), ...ports.filter(claim => !holdsPort(byName.get(claim.holder), claim))]
+  const strayClaims = [
+    ...leases.filter(claim => !holdsLease(byName.get(claim.holder), claim)),
+    ...ports.filter(claim => !holdsPort(byName.get(claim.holder), claim)),
+  ]
   return [
     ...(strayLinks.length > 0 ? [[{ apply: { op: 'link.delete', links: strayLinks, missingOk: true } } as const]] : []),
     ...strayClaims.map(claim => releasePlan(context, byName.get(claim.holder), claim)),
@@ -46,7 +61,10 @@ function releasePlan({ layout }: Context, holder: SandboxRecord | undefined, { p
 }
 
 function holdsLease(holder: SandboxRecord | undefined, { group, name }: Claim): boolean {
-  return holder?.endpoints.some(({ networkId, ipv4, ipv6 }) => networkId === group && (ipv4?.address === name || ipv6?.address === name)) ?? false
+  return (
+    holder?.endpoints.some(({ networkId, ipv4, ipv6 }) => networkId === group && (ipv4?.address === name || ipv6?.address === name)) ??
+    false
+  )
 }
 
 function holdsPort(holder: SandboxRecord | undefined, { group, name }: Claim): boolean {

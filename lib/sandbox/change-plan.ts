@@ -2,12 +2,23 @@
 import { driverOf } from '../network/drivers/driver.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import type { Step } from '../plan/op.js'
+import { lockRoot } from '../state/lock.js'
 import { type EndpointRecord, format, type PortRecord, type SandboxRecord } from '../state/records.js'
 import { fileSteps } from './files.js'
 import { addressOf, gatewayEndpoint } from './gateway.js'
-import { slot } from './modes/mode.js'
+import { openNamespace, slot } from './modes/mode.js'
 import type { Ground } from './plans.js'
-import { attachSteps, claimPort, forgetFlows, leaseSteps, lockRoot, publishSteps, releaseLeases, releasePort } from './steps.js'
+import {
+  attachSteps,
+  claimPort,
+  forgetFlows,
+  leaseSteps,
+  movedPorts,
+  type Published,
+  publishSteps,
+  releaseLeases,
+  releasePort,
+} from './steps.js'
 
 /** What is to become of a live sandbox. */
 export interface Change {
@@ -20,8 +31,32 @@ export interface Change {
 }
 
 /**
- * One plan for every change. Until it is through, the record lists the old and the new; `pending` tells what of it is to be
- * taken away if the change breaks off: what was being added, and what was being removed. What can't be undone comes last.
+ * The record while a change is under way: it lists the old and the new, and `pending` tells what of it is to be taken away if the
+ * change breaks off: what was being added, and what was being removed.
+ */
+export function changing(before: SandboxRecord, after: SandboxRecord): SandboxRecord {
+  const ports = difference(before.ports, after.ports, samePort)
+  const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
+  return {
+    ...before,
+    phase: 'changing',
+    ports: [...before.ports, ...ports.added],
+    endpoints: [...before.endpoints, ...endpoints.added],
+    pending: {
+      ports: [...ports.added, ...ports.removed],
+      endpoints: [...endpoints.added, ...endpoints.removed].map(({ hostIfname }) => hostIfname),
+    },
+  }
+}
+
+/** Does a change need `healPlan` after its own plan? */
+export function isToBeFinished({ before, after }: Change): boolean {
+  return before.endpoints.some(endpoint => !after.endpoints.some(sameEndpoint(endpoint)))
+}
+
+/**
+ * One plan for every change. Links can't be undeleted, so they come last: with the plan that deletes some the record still says
+ * `changing`, and `healPlan` ends it, which whoever comes next would run otherwise.
  */
 export function changePlan(ground: Ground, { before, after, networks, networkSteps }: Change): Step[] {
   const { layout, firewall, resolver } = ground
@@ -31,13 +66,6 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
   const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
   const attached = endpoints.added.length + endpoints.removed.length > 0
   const firewallSteps = networks.length > 0 ? firewall.steps() : []
-  const changing: SandboxRecord = {
-    ...before,
-    phase: 'changing',
-    ports: [...before.ports, ...ports.added],
-    endpoints: [...before.endpoints, ...endpoints.added],
-    pending: { ports: [...ports.added, ...ports.removed], endpoints: [...endpoints.added, ...endpoints.removed].map(({ hostIfname }) => hostIfname) },
-  }
   return [
     lockRoot(layout, firewallSteps.length + networkSteps.length > 0 ? 'exclusive' : 'shared'),
     ...firewallSteps,
@@ -45,30 +73,35 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
     { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive' } },
     { apply: { op: 'expect.unchanged', path, text: format(before) } },
     {
-      apply: { op: 'file.write', path, text: format(changing), how: 'replace' },
+      apply: { op: 'file.write', path, text: format(changing(before, after)), how: 'replace' },
       undo: { op: 'file.write', path, text: format(before), how: 'replace' },
       journal: true,
     },
     ...endpoints.added.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
     ...ports.added.map(port => claimPort(layout, name, port)),
-    ...(attached ? [openNamespace(before)] : []),
+    ...(attached ? [openNamespace(before.netns)] : []),
     ...endpoints.added.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, [])),
     ...defaultRoutes(before.endpoints, after.endpoints),
     ...publishSteps(name, before, after),
-    ...forgetFlows([...ports.added, ...ports.removed]),
+    ...forgetFlows(movedPorts(before, after)),
     ...(attached ? fileSteps(layout, after, resolver.text(), before) : []),
-    ...endpoints.removed.flatMap(endpoint => releaseLeases(layout, name, endpoint)).map(reclaimable),
     ...ports.removed.map(port => releasePort(layout, name, port)).map(reclaimable),
-    { apply: { op: 'file.write', path, text: format(after), how: 'replace' } },
-    ...endpoints.removed.flatMap(deleteLinks),
+    ...(endpoints.removed.length > 0
+      ? endpoints.removed.flatMap(deleteLinks)
+      : [{ apply: { op: 'file.write', path, text: format(after), how: 'replace' } } as const]),
   ]
 }
 
 /**
- * Puts a sandbox right whose change broke off: what was pending is taken away, all else is as the record says. `immediate`: fails
- * with EWOULDBLOCK where somebody is at work.
+ * Puts a sandbox right whose change broke off: what was pending is taken away, all else is as the record says. `holds`: what it
+ * really holds. `immediate`: fails with EWOULDBLOCK where somebody is at work.
  */
-export function healPlan(ground: Ground, record: SandboxRecord, options: { readonly immediate?: boolean } = {}): Step[] {
+export function healPlan(
+  ground: Ground,
+  record: SandboxRecord,
+  holds: Published,
+  options: { readonly immediate?: boolean } = {},
+): Step[] {
   const { layout, resolver } = ground
   const { name } = record
   const { pending = { ports: [], endpoints: [] }, ...rest } = record
@@ -85,9 +118,17 @@ export function healPlan(ground: Ground, record: SandboxRecord, options: { reado
     { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive', ...options } },
     { apply: { op: 'expect.unchanged', path, text: format(record) } },
     // Where the ports led while both old and new endpoints were there, and where they led before: neither is to stay.
-    ...[record, { ...record, endpoints: healed.endpoints }].flatMap(one => publishSteps(name, one).map(({ apply }) => ({ apply }))),
+    ...[holds, { ...holds, endpoints: healed.endpoints }].flatMap(one => publishSteps(name, one).map(({ apply }) => ({ apply }))),
     ...publishSteps(name, undefined, healed),
-    ...(leaving.length > 0 ? [openNamespace(record), ...leaving.flatMap(deleteLinks), ...defaultRoutes([], healed.endpoints), ...fileSteps(layout, healed, resolver.text(), record)] : []),
+    ...forgetFlows([...movedPorts(record, healed), ...movedPorts({ ...record, endpoints: healed.endpoints }, healed)]),
+    ...(leaving.length > 0
+      ? [
+          openNamespace(record.netns),
+          ...leaving.flatMap(deleteLinks),
+          ...defaultRoutes([], healed.endpoints),
+          ...fileSteps(layout, healed, resolver.text(), record),
+        ]
+      : []),
     ...leaving.flatMap(endpoint => releaseLeases(layout, name, endpoint)),
     ...pending.ports.map(port => releasePort(layout, name, port)),
     { apply: { op: 'file.write', path, text: format(healed), how: 'replace' } },
@@ -96,12 +137,7 @@ export function healPlan(ground: Ground, record: SandboxRecord, options: { reado
 
 /** A release that is taken back with the rest: until the record says so, what it gives up is still the sandbox's. */
 function reclaimable({ apply }: Step): Step {
-  if (apply.op === 'release') return { apply, undo: { ...apply, op: 'claim' } }
   return apply.op === 'port.release' ? { apply, undo: { ...apply, op: 'port.claim' } } : { apply }
-}
-
-function openNamespace({ netns }: SandboxRecord): Step {
-  return { apply: { op: 'netns.open', path: netns.path, slot, ...(netns.inode !== undefined && { inode: BigInt(netns.inode) }) } }
 }
 
 function deleteLinks(endpoint: EndpointRecord): Step[] {
@@ -118,7 +154,12 @@ function defaultRoutes(before: readonly EndpointRecord[], after: readonly Endpoi
     const [old, next] = [gatewayEndpoint(before, family), gatewayEndpoint(after, family)]
     const [from, to] = [route(old), route(next)]
     if (to === undefined || (old && next && sameEndpoint(old)(next))) return []
-    return [{ apply: { op: 'route.replace', ...to }, undo: from ? { op: 'route.replace', ...from } : { op: 'route.delete', ...to, missingOk: true } }]
+    return [
+      {
+        apply: { op: 'route.replace', ...to },
+        undo: from ? { op: 'route.replace', ...from } : { op: 'route.delete', ...to, missingOk: true },
+      },
+    ]
   })
 }
 

@@ -2,17 +2,19 @@
 import type { Context } from '../context.js'
 import { fail } from '../errors.js'
 import { type Networks, notFound } from '../network/networks.js'
+import type { Link } from '../plan/kernel-objects.js'
 import type { Plan } from '../plan/op.js'
 import { changedMeanwhile, translate } from '../plan/translate.js'
-import type { EndpointRecord, PortRecord, SandboxRecord } from '../state/records.js'
+import { type EndpointRecord, format, type PortRecord, type SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 import type { ValidEndpointOptions } from '../validate/sandbox-options.js'
-import { type Change, changePlan, healPlan } from './change-plan.js'
+import { type Change, changePlan, changing, healPlan, isToBeFinished } from './change-plan.js'
 import { draftEndpoint, freeIfname } from './draft.js'
+import { held } from './held.js'
+import { openNamespace, slot } from './modes/mode.js'
 import type { Ground } from './plans.js'
-import { avoidPort, choosePorts, Refused } from './port-choice.js'
+import { avoidPort, type PortChooser, Refused } from './port-choice.js'
 import { type PortRequest, type PortSelector, selects } from './port-grammar.js'
-import type { RandomPorts } from './random-ports.js'
 
 /** How often a change is drafted anew because another process was faster. */
 const attempts = 1000
@@ -36,14 +38,14 @@ export class Changes {
   readonly #store: Store
   readonly #networks: Networks
   readonly #ground: Ground
-  readonly #random: RandomPorts
+  readonly #ports: PortChooser
 
-  constructor(context: Context, store: Store, networks: Networks, ground: Ground, random: RandomPorts) {
+  constructor(context: Context, store: Store, networks: Networks, ground: Ground, ports: PortChooser) {
     this.#context = context
     this.#store = store
     this.#networks = networks
     this.#ground = ground
-    this.#random = random
+    this.#ports = ports
   }
 
   /** Publishes more ports. */
@@ -67,14 +69,14 @@ export class Changes {
       const after = { ...current, ports: current.ports.filter(port => !removed.includes(port)) }
       return { changed: removed, change: { before: current, after, networks: [], networkSteps: [] } }
     }
-    return this.#run(record, draft, async () => false, signal)
+    return this.#run(this.#reread(record, signal), draft, async () => false, signal)
   }
 
   /** Attaches to a further network. */
   attach(record: SandboxRecord, network: string, options: ValidEndpointOptions, signal?: AbortSignal): Promise<Changed<EndpointRecord>> {
     const canRetry = (error: unknown, { change }: Draft<EndpointRecord>) =>
       change ? this.#networks.canRetry(error, change.networks, [options.ip, options.ip6]) : Promise.resolve(false)
-    return this.#run(record, current => this.#draftAttach(current, network, options, signal), canRetry, signal)
+    return this.#run(this.#reread(record, signal), current => this.#draftAttach(current, network, options, signal), canRetry, signal)
   }
 
   /** Detaches from a network; false: was not attached. */
@@ -84,26 +86,38 @@ export class Changes {
       if (endpoints.length === current.endpoints.length) return { changed: false }
       return { changed: true, change: { before: current, after: { ...current, endpoints }, networks: [], networkSteps: [] } }
     }
-    return this.#run(record, draft, async () => false, signal)
+    return this.#run(this.#reread(record, signal), draft, async () => false, signal)
   }
 
-  async #draftPublish(current: SandboxRecord, requests: readonly PortRequest[], refused: Refused, signal?: AbortSignal): Promise<Draft<readonly PortRecord[]>> {
-    if (requests.some(({ hostPort }) => hostPort === undefined)) await this.#random.prepare(this.#context.mechanism, signal)
-    const added = choosePorts(requests, current.endpoints, this.#random, refused)
+  async #draftPublish(
+    current: SandboxRecord,
+    requests: readonly PortRequest[],
+    refused: Refused,
+    signal?: AbortSignal,
+  ): Promise<Draft<readonly PortRecord[]>> {
+    refuseBorrowed(current, 'publish')
+    const added = await this.#ports.choose(requests, current.endpoints, refused, { field: 'ports', signal })
     if (added.length === 0) return { changed: added }
-    return { changed: added, change: { before: current, after: { ...current, ports: [...current.ports, ...added] }, networks: [], networkSteps: [] } }
+    return {
+      changed: added,
+      change: { before: current, after: { ...current, ports: [...current.ports, ...added] }, networks: [], networkSteps: [] },
+    }
   }
 
-  async #draftAttach(current: SandboxRecord, name: string, options: ValidEndpointOptions, signal?: AbortSignal): Promise<Draft<EndpointRecord>> {
-    if (current.mode === 'host' || current.mode === 'container') {
-      throw fail('UNSUPPORTED', `Sandbox ${current.name} has no namespace of its own to attach (its mode is ${current.mode})`, { subject: current.name })
-    }
+  async #draftAttach(
+    current: SandboxRecord,
+    name: string,
+    options: ValidEndpointOptions,
+    signal?: AbortSignal,
+  ): Promise<Draft<EndpointRecord>> {
+    refuseBorrowed(current, 'attach')
     if (current.endpoints.some(endpoint => endpoint.network === name)) {
       throw fail('EXISTS', `Sandbox ${current.name} is attached to network ${name} already`, { field: 'network', subject: name })
     }
     const network = await this.#networks.resolve(name, signal)
     if (network === undefined) throw notFound(name)
-    const ifname = options.ifname ?? freeIfname(current.endpoints.map(endpoint => endpoint.ifname))
+    const taken = [...current.endpoints.map(endpoint => endpoint.ifname), ...(await this.#foreignLinks(current, signal))]
+    const ifname = options.ifname ?? freeIfname(taken)
     const endpoint = draftEndpoint(network, { ...options, network: name }, ifname, '')
     const after = { ...current, endpoints: [...current.endpoints, endpoint] }
     return {
@@ -113,28 +127,54 @@ export class Changes {
     }
   }
 
+  /** Names of the links in an adopted namespace, where others may make some too. */
+  async #foreignLinks({ netns }: SandboxRecord, signal?: AbortSignal): Promise<readonly string[]> {
+    if (netns.owned) return []
+    try {
+      const plan: Plan = [openNamespace(netns), { apply: { op: 'link.list', ns: slot } }]
+      const [, links] = (await this.#context.mechanism.run(plan, signal)) as [undefined, readonly Link[]]
+      return links.map(({ name }) => name)
+    } catch (error) {
+      throw translate(error, signal)
+    }
+  }
+
   /** Runs a change; drafted anew from the current record when another process has changed it meanwhile. */
   async #run<T>(
-    record: SandboxRecord,
+    /** A handle's may be out of date. That shows when the plan is run; but where there may be nothing to do, it has to be read first. */
+    record: SandboxRecord | Promise<SandboxRecord>,
     draft: (current: SandboxRecord) => Promise<Draft<T>>,
     canRetry: (error: unknown, draft: Draft<T>) => Promise<boolean>,
     signal?: AbortSignal,
   ): Promise<Changed<T>> {
-    let current = record
+    let current = await record
     for (let attempt = 1; ; attempt++) {
       if (current.phase !== 'ready') current = await this.#healed(current, signal)
-      const drafted = await draft(current)
+      let drafted: Draft<T>
+      try {
+        drafted = await draft(current)
+      } catch (error) {
+        if (await this.#isCurrent(current, signal)) throw error
+        current = await this.#reread(current, signal)
+        continue
+      }
       const { change, changed } = drafted
-      if (change === undefined) return { record: current, changed }
+      if (change === undefined) {
+        if (await this.#isCurrent(current, signal)) return { record: current, changed }
+        current = await this.#reread(current, signal)
+        continue
+      }
       const plan = changePlan(this.#ground, change)
       try {
         this.#networks.learn(change.networks, plan, await this.#context.mechanism.run(plan, signal))
+        // Without the signal: it is as good as done, and what is left can't be taken back.
+        if (isToBeFinished(change)) await this.#healed(changing(change.before, change.after))
         this.#networks.giveBack(change.before.endpoints.filter(endpoint => !change.after.endpoints.includes(endpoint)))
         return { record: change.after, changed }
       } catch (error) {
         drafted.giveBack?.(error)
         if (attempt === attempts) throw translate(error, signal)
-        if (changedMeanwhile(error)) current = await this.#reread(record, signal)
+        if (changedMeanwhile(error)) current = await this.#reread(current, signal)
         else if (!(await this.#ground.firewall.canRetry(error)) && !(await canRetry(error, drafted))) throw translate(error, signal)
       }
     }
@@ -143,11 +183,16 @@ export class Changes {
   /** Ends the change that another process has begun: waits for it, or, if that process is dead, puts things right. */
   async #healed(record: SandboxRecord, signal?: AbortSignal): Promise<SandboxRecord> {
     try {
-      await this.#context.mechanism.run(healPlan(this.#ground, record), signal)
+      await this.#context.mechanism.run(healPlan(this.#ground, record, await held(this.#context.layout, record)), signal)
     } catch (error) {
       if (!changedMeanwhile(error)) throw translate(error, signal)
     }
     return this.#reread(record, signal)
+  }
+
+  /** Only a change finds out by itself whether it was drafted from the current record; a refusal, or nothing to do, has to ask. */
+  async #isCurrent(record: SandboxRecord, signal?: AbortSignal): Promise<boolean> {
+    return format(await this.#reread(record, signal)) === format(record)
   }
 
   /** The current record of the same sandbox. @throws NOT_FOUND when it is gone, though another may have its name */
@@ -157,4 +202,13 @@ export class Changes {
     if (current?.id !== id || current.phase === 'removing') throw fail('NOT_FOUND', `Sandbox ${name} is gone`, { subject: name })
     return current
   }
+}
+
+/** What belongs to the namespace's owner is changed there. */
+function refuseBorrowed({ name, mode, shares }: SandboxRecord, verb: string): void {
+  if (mode !== 'host' && mode !== 'container') return
+  const owner = mode === 'host' ? 'the host' : `sandbox ${shares}`
+  throw fail('UNSUPPORTED', `Sandbox ${name} has nothing of its own to ${verb} (network ${mode}: the namespace belongs to ${owner})`, {
+    subject: name,
+  })
 }

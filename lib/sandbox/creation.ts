@@ -1,23 +1,35 @@
 /** Making a sandbox: a draft, a plan, and another draft where somebody else was faster. */
 import type { Context } from '../context.js'
-import { fail } from '../errors.js'
-import type { Identity } from '../native.js'
+import type { NamespaceRef } from '../contract.js'
+import { fail, invalid } from '../errors.js'
+import { open } from '../namespace/namespace.js'
+import { sharedRef } from '../namespace/shared-ref.js'
+import type { Identity, Output } from '../native.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import { type Networks, notFound } from '../network/networks.js'
+import type { Link } from '../plan/kernel-objects.js'
 import type { Plan, Step } from '../plan/op.js'
-import { translate } from '../plan/translate.js'
+import { changedMeanwhile, translate } from '../plan/translate.js'
 import type { SandboxRecord } from '../state/records.js'
 import type { ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { draftEndpoint, draftRecord, freeIfname } from './draft.js'
-import { createPlan, type Ground } from './plans.js'
-import { avoidPort, choosePorts, type Refused } from './port-choice.js'
+import { createPlan, type Entrance, type Ground } from './plans.js'
+import { avoidPort, type PortChooser, type Refused } from './port-choice.js'
 import type { PortRequest } from './port-grammar.js'
-import type { RandomPorts } from './random-ports.js'
 
 /** A sandbox that is to be made, with the networks of its endpoints in the same order. */
 export interface Draft {
   readonly record: SandboxRecord
   readonly networks: readonly KnownNetwork[]
+  readonly entrance: Entrance
+}
+
+/** A namespace that the sandbox is to have. */
+interface Place {
+  readonly netns: SandboxRecord['netns']
+  readonly adopted?: NamespaceRef
+  /** Names of the links that are in it already. */
+  readonly links: readonly string[]
 }
 
 /** One sandbox on its way. */
@@ -25,7 +37,7 @@ export class Creation {
   readonly #context: Context
   readonly #ground: Ground
   readonly #networks: Networks
-  readonly #random: RandomPorts
+  readonly #ports: PortChooser
   readonly #process: NonNullable<SandboxRecord['ephemeral']>
   readonly #options: ValidSandboxOptions
   readonly #refused: Refused
@@ -35,7 +47,7 @@ export class Creation {
     readonly context: Context
     readonly ground: Ground
     readonly networks: Networks
-    readonly random: RandomPorts
+    readonly ports: PortChooser
     readonly process: NonNullable<SandboxRecord['ephemeral']>
     readonly options: ValidSandboxOptions
     readonly refused: Refused
@@ -45,7 +57,7 @@ export class Creation {
     this.#context = parts.context
     this.#ground = parts.ground
     this.#networks = parts.networks
-    this.#random = parts.random
+    this.#ports = parts.ports
     this.#process = parts.process
     this.#options = parts.options
     this.#refused = parts.refused
@@ -56,23 +68,24 @@ export class Creation {
   async draft(signal?: AbortSignal): Promise<Draft> {
     const { joins } = this.#options
     if (joins !== undefined) return this.#draftJoining(joins, signal)
-    const record = draftRecord(this.#options, await this.#netns(signal), this.#process)
+    const { netns, adopted, links } = await this.#place(signal)
+    const record = draftRecord(this.#options, netns, this.#process)
+    const entrance = adopted === undefined ? {} : { adopted }
     const networks: KnownNetwork[] = []
     const endpoints: SandboxRecord['endpoints'] = []
-    const requests = this.#requests()
-    if (requests.some(({ hostPort }) => hostPort === undefined)) await this.#random.prepare(this.#context.mechanism, signal)
     try {
       for (const [i, attachment] of this.#options.attachments.entries()) {
         const network = await this.#networks.resolve(attachment.network, signal)
         if (network === undefined) throw notFound(attachment.network)
-        const taken = [...endpoints.map(({ ifname }) => ifname), ...this.#options.attachments.flatMap(({ ifname }) => ifname ?? [])]
+        const taken = [...links, ...endpoints.map(one => one.ifname), ...this.#options.attachments.flatMap(({ ifname }) => ifname ?? [])]
         const field = this.#options.attachments.length > 1 ? `networks[${i}].` : ''
         endpoints.push(draftEndpoint(network, attachment, attachment.ifname ?? freeIfname(taken), field))
         networks.push(network)
       }
-      return { record: { ...record, endpoints, ports: choosePorts(requests, endpoints, this.#random, this.#refused) }, networks }
+      const ports = await this.#ports.choose(this.#requests(), endpoints, this.#refused, { field: 'publish', signal })
+      return { record: { ...record, endpoints, ports }, networks, entrance }
     } catch (error) {
-      this.giveBack({ record: { ...record, endpoints }, networks }, error)
+      this.giveBack({ record: { ...record, endpoints }, networks, entrance }, error)
       throw error
     }
   }
@@ -87,8 +100,8 @@ export class Creation {
     ]
   }
 
-  plan({ record, networks }: Draft): Step[] {
-    return createPlan(this.#ground, record, networks, this.#networks.missingSteps(networks))
+  plan({ record, networks, entrance }: Draft): Step[] {
+    return createPlan(this.#ground, record, networks, this.#networks.missingSteps(networks), entrance)
   }
 
   /** A plan has gone through: what it made is known now. */
@@ -102,37 +115,60 @@ export class Creation {
   }
 
   /** Was somebody else faster, so that a new draft can succeed? */
-  async canRetry(error: unknown, { networks }: Draft): Promise<boolean> {
+  async canRetry(error: unknown, { networks, entrance }: Draft): Promise<boolean> {
+    if (entrance.owner && changedMeanwhile(error)) return true
     if (avoidPort(error, this.#requests(), this.#refused)) return true
     const wanted = this.#options.attachments.flatMap(({ ip, ip6 }) => [ip, ip6])
     return this.#networks.canRetry(error, networks, wanted)
   }
 
   async #draftJoining(name: string, signal?: AbortSignal): Promise<Draft> {
-    const other = await this.#liveRecord(name, signal)
-    if (other.mode === 'host' || other.shares !== undefined) {
-      throw fail('UNSUPPORTED', `Sandbox ${name} has no namespace of its own to share (its mode is ${other.mode})`, {
+    const owner = await this.#liveRecord(name, signal)
+    if (owner.mode === 'host' || owner.shares !== undefined) {
+      throw fail('UNSUPPORTED', `Sandbox ${name} has no namespace of its own to share (its mode is ${owner.mode})`, {
         field: 'network',
         subject: name,
       })
     }
-    return { record: draftRecord(this.#options, { path: other.netns.path, owned: false }, this.#process), networks: [] }
+    const { path, inode } = owner.netns
+    const record = draftRecord(this.#options, { path, owned: false, ...(inode !== undefined && { inode }) }, this.#process)
+    // The host name belongs to the namespace's owner as well.
+    return { record: { ...record, hostname: owner.hostname }, networks: [], entrance: { owner } }
   }
 
-  async #netns(signal?: AbortSignal): Promise<SandboxRecord['netns']> {
+  async #place(signal?: AbortSignal): Promise<Place> {
     const { mode, name, netns } = this.#options
-    if (mode === 'host') return { path: this.#context.netnsPath, owned: false }
-    return netns === undefined ? { path: `/run/netns/${name}`, owned: true } : this.#adopt(netns, signal)
+    if (mode === 'host') return { netns: { path: this.#context.netnsPath, owned: false }, links: [] }
+    return netns === undefined ? { netns: { path: `/run/netns/${name}`, owned: true }, links: [] } : this.#adopt(netns, signal)
   }
 
-  /** A namespace to adopt, checked, with a path that others can open. */
-  async #adopt(netns: NonNullable<ValidSandboxOptions['netns']>, signal?: AbortSignal): Promise<SandboxRecord['netns']> {
-    const ref = typeof netns === 'string' ? { path: netns } : netns
-    const path = 'path' in ref ? ref.path : 'pid' in ref ? `/proc/${ref.pid}/ns/net` : `/proc/${process.pid}/fd/${ref.fd}`
+  /**
+   * A namespace to adopt, checked, with a path that others can open. A descriptor ends with the process that has it: what it
+   * leads to gets a name, as `ip netns attach` gives one.
+   */
+  async #adopt(given: NamespaceRef, signal?: AbortSignal): Promise<Place> {
+    const ref = sharedRef(given)
+    const plan: Plan = [
+      { apply: open('adopted', ref) },
+      { apply: { op: 'netns.identify', ns: 'adopted' } },
+      { apply: { op: 'link.list', ns: 'adopted' } },
+    ]
+    const [, identity, links] = (await this.#run(plan, signal)) as [undefined, Identity, readonly Link[]]
+    const { dev, inode } = this.#context.identity
+    if (identity.dev === dev && identity.inode === inode)
+      throw invalid('netns', "another namespace than the host's own (that is network: 'host')", given)
+    const named = typeof ref === 'object' && 'fd' in ref
+    const path = typeof ref === 'string' ? ref : 'pid' in ref ? `/proc/${ref.pid}/ns/net` : `/run/netns/${this.#options.name}`
+    return {
+      netns: { path, owned: false, ...(named && { named }), inode: String(identity.inode) },
+      ...(named && { adopted: ref }),
+      links: links.map(link => link.name),
+    }
+  }
+
+  async #run(plan: Plan, signal?: AbortSignal): Promise<readonly Output[]> {
     try {
-      const plan: Plan = [{ apply: { op: 'netns.open', slot: 'adopted', ...ref } }, { apply: { op: 'netns.identify', ns: 'adopted' } }]
-      const [, identity] = (await this.#context.mechanism.run(plan, signal)) as [undefined, Identity]
-      return { path, owned: false, inode: String(identity.inode) }
+      return await this.#context.mechanism.run(plan, signal)
     } catch (error) {
       throw translate(error, signal)
     }

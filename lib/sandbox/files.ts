@@ -42,22 +42,32 @@ export const etcFiles = ['hosts', 'hostname', 'resolv.conf'] as const
 
 /** Writes the files; over those of `before` in place, so that whoever has them bound over /etc sees the new text. */
 export function fileSteps(layout: Layout, record: SandboxRecord, hostResolver: string, before?: SandboxRecord): Step[] {
-  const text = textsOf(record, hostResolver)
-  const old = before && textsOf(before, hostResolver)
+  const text = textsOf(record, hostResolver, before !== undefined)
+  const old = before && textsOf(before, hostResolver, true)
   return etcFiles.map((file): Step => {
     const path = layout.sandboxFile(record.name, file)
     if (old === undefined) return { apply: { op: 'file.write', path, text: text[file], how: 'create' } }
-    return { apply: { op: 'file.write', path, text: text[file], how: 'overwrite' }, undo: { op: 'file.write', path, text: old[file], how: 'overwrite' } }
+    return {
+      apply: { op: 'file.write', path, text: text[file], how: 'overwrite' },
+      undo: { op: 'file.write', path, text: old[file], how: 'overwrite' },
+    }
   })
 }
 
-function textsOf({ hostname, endpoints, files }: SandboxRecord, host: string): Readonly<Record<(typeof etcFiles)[number], string>> {
+/** `lenient`: a live sandbox may be without a gateway for a while; its host-gateway comes back with the next one. */
+function textsOf(
+  { hostname, endpoints, files }: SandboxRecord,
+  host: string,
+  lenient: boolean,
+): Readonly<Record<(typeof etcFiles)[number], string>> {
   const addresses = endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].flatMap(one => one?.address ?? []))
   const hostGateway = gatewayEndpoint(endpoints, 4)?.ipv4?.gateway ?? gatewayEndpoint(endpoints, 6)?.ipv6?.gateway
-  const addHosts = files.addHosts.map(text => {
-    const colon = text.indexOf(':')
-    return { name: text.slice(0, colon), ip: text.slice(colon + 1) }
-  })
+  const addHosts = files.addHosts
+    .map(text => {
+      const colon = text.indexOf(':')
+      return { name: text.slice(0, colon), ip: text.slice(colon + 1) }
+    })
+    .filter(({ ip }) => !lenient || ip !== 'host-gateway' || hostGateway !== undefined)
   return {
     hosts: hostsFile({ hostname, addresses, addHosts, ...(hostGateway !== undefined && { hostGateway }) }),
     hostname: hostnameFile(hostname),

@@ -5,8 +5,9 @@ import type { EndpointRecord, PortRecord, SandboxRecord } from '../state/records
 import { gatewayEndpoint } from './gateway.js'
 import { formatContainerPort } from './port-grammar.js'
 
-export function sandboxInfo(sandbox: SandboxRecord): SandboxInfo {
-  const { endpoints, ports, netns } = sandbox
+/** `netnsPath`: where the namespace is. */
+export function sandboxInfo(sandbox: SandboxRecord, netnsPath: string): SandboxInfo {
+  const { endpoints, ports } = sandbox
   const first = gatewayEndpoint(endpoints, 4) ?? gatewayEndpoint(endpoints, 6) ?? endpoints[0]
   return {
     Id: sandbox.id,
@@ -20,7 +21,7 @@ export function sandboxInfo(sandbox: SandboxRecord): SandboxInfo {
     HostConfig: { NetworkMode: networkMode(sandbox), PortBindings: bindings(ports) },
     NetworkSettings: {
       SandboxID: sandbox.id,
-      SandboxKey: netns.path,
+      SandboxKey: netnsPath,
       Ports: bindings(ports),
       ...(first ? addresses(sandbox, first) : {}),
       Networks: Object.fromEntries(

@@ -1,9 +1,11 @@
 /** The plans that make and remove a sandbox. Pure: from records to ops. */
+import type { NamespaceRef } from '../contract.js'
 import type { Firewall } from '../firewall/firewall.js'
-import type { KnownNetwork } from '../network/known-network.js'
 import { driverOf } from '../network/drivers/driver.js'
+import type { KnownNetwork } from '../network/known-network.js'
 import type { Step } from '../plan/op.js'
 import type { Layout } from '../state/layout.js'
+import { lockRoot } from '../state/lock.js'
 import { format, type SandboxRecord } from '../state/records.js'
 import { fileSteps, type HostResolver } from './files.js'
 import { gatewayEndpoint } from './gateway.js'
@@ -12,7 +14,7 @@ import { container } from './modes/container.js'
 import { host } from './modes/host.js'
 import type { ModeSteps } from './modes/mode.js'
 import { none } from './modes/none.js'
-import { attachSteps, claimPort, forgetFlows, leaseSteps, lockRoot, publishSteps, releaseLeases, releasePort } from './steps.js'
+import { attachSteps, claimPort, forgetFlows, leaseSteps, type Published, publishSteps, releaseLeases, releasePort } from './steps.js'
 
 const modes: Readonly<Record<SandboxRecord['mode'], ModeSteps>> = { bridge, none, host, container }
 
@@ -25,12 +27,21 @@ export interface Ground {
   readonly hairpin: boolean
 }
 
+/** What the making of a sandbox has to know of a namespace that is there already. */
+export interface Entrance {
+  /** Where an adopted one is, if its record's path leads there only once it is made. */
+  readonly adopted?: NamespaceRef
+  /** The sandbox whose namespace is to be shared, as it was when this was drawn up. */
+  readonly owner?: SandboxRecord
+}
+
 /** Makes a sandbox. `networkSteps` is what has to be made of networks first. */
 export function createPlan(
   ground: Ground,
   record: SandboxRecord,
   networks: readonly KnownNetwork[],
   networkSteps: readonly Step[] = [],
+  { adopted, owner }: Entrance = {},
 ): Step[] {
   const { layout, firewall, resolver } = ground
   const { name, endpoints } = record
@@ -41,7 +52,7 @@ export function createPlan(
     ([4, 6] as const).filter(family => gatewayEndpoint(endpoints, family) === endpoint)
   return [
     lockRoot(layout, firewallSteps.length + networkSteps.length > 0 ? 'exclusive' : 'shared'),
-    ...(record.shares === undefined ? [] : [{ apply: { op: 'lock', path: layout.sandbox(record.shares), mode: 'shared' } } as const]),
+    ...(owner === undefined ? [] : ownerSteps(layout, owner)),
     ...firewallSteps,
     ...networkSteps,
     { apply: { op: 'folder.create', path: folder }, undo: { op: 'folder.remove', path: folder }, journal: true },
@@ -50,7 +61,7 @@ export function createPlan(
     ...endpoints.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
     ...record.ports.map(port => claimPort(layout, name, port)),
     ...(record.mode === 'bridge' || record.mode === 'none' ? fileSteps(layout, record, resolver.text()) : []),
-    ...modes[record.mode].enter(record, layout),
+    ...modes[record.mode].enter(record, layout, adopted),
     ...endpoints.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint))),
     ...publishSteps(name, undefined, record),
     ...forgetFlows(record.ports),
@@ -58,11 +69,23 @@ export function createPlan(
   ]
 }
 
-/**
- * Removes sandboxes, all their links in one wait. Absent parts are fine: it also ends what a crash left half done.
- * `immediate`: fails with EWOULDBLOCK where somebody is at work.
- */
-export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], options: { readonly immediate?: boolean } = {}): Step[] {
+/** Keeps the sandbox whose namespace is shared from going or changing meanwhile. */
+function ownerSteps(layout: Layout, owner: SandboxRecord): Step[] {
+  return [
+    { apply: { op: 'lock', path: layout.sandbox(owner.name), mode: 'shared' } },
+    { apply: { op: 'expect.unchanged', path: layout.sandboxRecord(owner.name), text: format(owner) } },
+  ]
+}
+
+export interface RemoveOptions {
+  /** Fail with EWOULDBLOCK where somebody is at work. */
+  readonly immediate?: boolean
+  /** By name: what a sandbox really holds, where that may be less than its record says. */
+  readonly holds?: ReadonlyMap<string, Published>
+}
+
+/** Removes sandboxes, all their links in one wait. Absent parts are fine: it also ends what a crash left half done. */
+export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], { holds, ...options }: RemoveOptions = {}): Step[] {
   const { layout } = ground
   // Everybody takes several locks in the same order, so that nobody waits for somebody who waits for them.
   const records = unordered.toSorted((a, b) => (a.name < b.name ? -1 : 1))
@@ -75,8 +98,12 @@ export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], 
       { apply: { op: 'expect.names', path: layout.sandboxSharers(record.name), names: [] } },
       { apply: { op: 'expect.unchanged', path: path(record), text: format(record) } },
     ]),
-    ...records.map((record): Step => ({ apply: { op: 'file.write', path: path(record), text: format({ ...record, phase: 'removing' }), how: 'replace' } })),
-    ...records.flatMap(record => publishSteps(record.name, record).map(({ apply }) => ({ apply }))),
+    ...records.map(
+      (record): Step => ({
+        apply: { op: 'file.write', path: path(record), text: format({ ...record, phase: 'removing' }), how: 'replace' },
+      }),
+    ),
+    ...records.flatMap(record => publishSteps(record.name, holds?.get(record.name) ?? record).map(({ apply }) => ({ apply }))),
     ...records.flatMap(({ ports }) => forgetFlows(ports)),
     ...records.flatMap(({ name, ports }) => ports.map(port => releasePort(layout, name, port))),
     ...(links.length > 0 ? [{ apply: { op: 'link.delete', links, missingOk: true } } as const] : []),

@@ -1,11 +1,12 @@
 /** From what was asked to be published to the ports that will be. */
+import type { HostConfig } from '../config.js'
 import { errnoName, fail, invalid } from '../errors.js'
 import { familyOf } from '../network/cidr.js'
-import { PlanFailure } from '../plan/mechanism.js'
+import { type Mechanism, PlanFailure } from '../plan/mechanism.js'
 import type { EndpointRecord, PortRecord } from '../state/records.js'
 import { gatewayEndpoint } from './gateway.js'
 import type { PortRequest } from './port-grammar.js'
-import type { RandomPorts } from './random-ports.js'
+import { RandomPorts } from './random-ports.js'
 
 /** Ports that a claim found taken, over the attempts of one call. */
 export class Refused {
@@ -29,28 +30,47 @@ function isFlexible(request: PortRequest): boolean {
   return request.hostPort === undefined || (request.hostPortEnd !== undefined && request.hostPortEnd > request.hostPort)
 }
 
-/**
- * Chooses host addresses and ports for a sandbox with these endpoints.
- * @throws INVALID_ARGUMENT when nothing can reach the sandbox that way, EXHAUSTED when no port of a range is left
- */
-export function choosePorts(
-  requests: readonly PortRequest[],
-  endpoints: readonly EndpointRecord[],
-  random: RandomPorts,
-  refused: Refused,
-): PortRecord[] {
-  const chosen: PortRecord[] = []
-  const taken = (protocol: string, port: number) =>
-    refused.has(protocol, port) || chosen.some(one => one.protocol === protocol && one.hostPort === port)
-  for (const [i, request] of requests.entries()) {
-    const hostIps = hostIpsOf(request, endpoints, `publish[${i}]`)
-    const hostPort = hostPortOf(request, random, port => taken(request.protocol, port))
-    for (const hostIp of hostIps) chosen.push({ hostIp, hostPort, containerPort: request.containerPort, protocol: request.protocol })
+/** Chooses what is published, as the host's configuration has it. */
+export class PortChooser {
+  readonly #random = new RandomPorts()
+  readonly #mechanism: Mechanism
+  readonly #config: HostConfig
+
+  constructor(mechanism: Mechanism, config: HostConfig) {
+    this.#mechanism = mechanism
+    this.#config = config
   }
-  return chosen
+
+  /**
+   * Chooses host addresses and ports for a sandbox with these endpoints; `field` is where the requests came from.
+   * @throws INVALID_ARGUMENT when nothing can reach the sandbox that way, EXHAUSTED when no port of a range is left,
+   *   UNSUPPORTED when no rules are to be written
+   */
+  async choose(
+    requests: readonly PortRequest[],
+    endpoints: readonly EndpointRecord[],
+    refused: Refused,
+    { field, signal }: { readonly field: string; readonly signal: AbortSignal | undefined },
+  ): Promise<PortRecord[]> {
+    if (requests.length > 0 && !this.#config.iptables) {
+      throw fail('UNSUPPORTED', 'Publishing a port needs rules, and config.iptables is false', { field: `${field}[0]` })
+    }
+    if (requests.some(({ hostPort }) => hostPort === undefined)) await this.#random.prepare(this.#mechanism, signal)
+    const chosen: PortRecord[] = []
+    const taken = (protocol: string, port: number) =>
+      refused.has(protocol, port) || chosen.some(one => one.protocol === protocol && one.hostPort === port)
+    for (const [i, request] of requests.entries()) {
+      // Taken and passed over, it would open to everyone what was meant for a few.
+      if (request.allow) throw fail('UNSUPPORTED', 'Source ranges per published port are not there yet', { field: `${field}[${i}].allow` })
+      const hostIps = hostIpsOf(request.hostIp ?? this.#config.ip, endpoints, `${field}[${i}]`)
+      const hostPort = hostPortOf(request, this.#random, port => taken(request.protocol, port))
+      for (const hostIp of hostIps) chosen.push({ hostIp, hostPort, containerPort: request.containerPort, protocol: request.protocol })
+    }
+    return chosen
+  }
 }
 
-function hostIpsOf({ hostIp }: PortRequest, endpoints: readonly EndpointRecord[], field: string): readonly string[] {
+function hostIpsOf(hostIp: string | undefined, endpoints: readonly EndpointRecord[], field: string): readonly string[] {
   const all = wildcards(endpoints)
   if (all.length === 0) throw invalid(field, 'no value (the sandbox is on no network that can be reached from outside)', hostIp ?? '')
   if (hostIp === undefined) return all
@@ -74,6 +94,7 @@ function hostPortOf(request: PortRequest, random: RandomPorts, taken: (port: num
 export function avoidPort(error: unknown, requests: readonly PortRequest[], refused: Refused): boolean {
   if (!(error instanceof PlanFailure) || error.op.op !== 'port.claim' || errnoName(error.errno) !== 'EADDRINUSE') return false
   const { protocol, port } = error.op
+  if (refused.has(protocol, port)) return false // it was asked for by itself too
   refused.add({ protocol, hostPort: port })
   return requests.some(request => request.protocol === protocol && isFlexible(request) && covers(request, port))
 }

@@ -8,6 +8,7 @@ import { PlanFailure } from '../plan/mechanism.js'
 import { changedMeanwhile, translate } from '../plan/translate.js'
 import type { SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
+import { held } from './held.js'
 import { type Ground, removePlan } from './plans.js'
 
 /** Links deleted in one wait. More hold the kernel's routing lock so long that others feel it. */
@@ -59,6 +60,12 @@ export class Removals {
     })
     try {
       const records = await this.#records(wanted)
+      // Who shares a namespace goes before the one whose it is.
+      const sharers = wanted.filter(({ name }) => records.some(record => record.name === name && record.shares !== undefined))
+      if (sharers.length > 0 && sharers.length < wanted.length) {
+        await this.#removeBatch(sharers)
+        return await this.#removeBatch(wanted.filter(one => !sharers.includes(one)))
+      }
       settle(wanted, records.length > 0 ? await this.#run(records) : new Set())
     } catch (error) {
       if (new Set(wanted.map(({ name }) => name)).size <= 1) {
@@ -78,8 +85,10 @@ export class Removals {
 
   /** Answers the names of those that this call has removed. */
   async #run(records: readonly SandboxRecord[]): Promise<Set<string>> {
+    const { layout } = this.#context
     try {
-      await this.#context.mechanism.run(removePlan(this.#ground, records))
+      const holds = new Map(await Promise.all(records.filter(isUnfinished).map(async one => [one.name, await held(layout, one)] as const)))
+      await this.#context.mechanism.run(removePlan(this.#ground, records, { holds }))
       for (const { endpoints } of records) this.#networks.giveBack(endpoints)
       return new Set(records.map(({ name }) => name))
     } catch (error) {
@@ -104,6 +113,10 @@ export class Removals {
       ...(sharers.length > 0 && { holder: sharers.join(', ') }),
     })
   }
+}
+
+function isUnfinished({ phase }: SandboxRecord): boolean {
+  return phase !== 'ready'
 }
 
 /** Who asks twice for the same one is told once that it was there. */

@@ -5,16 +5,27 @@ import type { Agent } from 'node:http'
 import type { Server, Socket } from 'node:net'
 
 import type { Context } from '../context.js'
-import type { Endpoint, EndpointOptions, Labels, Mode, Op, PortInput, PortRef, PublishedPort, SandboxInfo, SpawnInOptions } from '../contract.js'
-import { programPath } from '../native.js'
+import type {
+  Endpoint,
+  EndpointOptions,
+  Labels,
+  Mode,
+  Op,
+  PortInput,
+  PortRef,
+  Namespace as PublicNamespace,
+  PublishedPort,
+  SandboxInfo,
+  SpawnInOptions,
+} from '../contract.js'
+import { Namespace } from '../namespace/namespace.js'
+import { type Identity, programPath } from '../native.js'
 import type { EndpointRecord, SandboxRecord } from '../state/records.js'
 import { networkName } from '../validate/guards.js'
 import { endpointOptions } from '../validate/sandbox-options.js'
 import { etcFiles } from './files.js'
-import { sandboxInfo } from './inspect.js'
 import { portRefs, publishInputs } from './port-grammar.js'
 import type { Sandboxes } from './sandboxes.js'
-import { Sockets } from './sockets.js'
 import { spawnIn } from './spawn.js'
 
 /** What `create`, `get` and `list` answer. It holds no descriptor: a removed sandbox is not kept alive by its handles. */
@@ -22,13 +33,15 @@ export class SandboxHandle {
   #record: SandboxRecord
   readonly #sandboxes: Sandboxes
   readonly #context: Context
-  readonly #sockets: Sockets
+  readonly netns: string
+  readonly namespace: PublicNamespace
 
-  constructor(record: SandboxRecord, sandboxes: Sandboxes, context: Context) {
+  constructor(record: SandboxRecord, identity: Identity, sandboxes: Sandboxes, context: Context) {
     this.#record = record
     this.#sandboxes = sandboxes
     this.#context = context
-    this.#sockets = new Sockets(context.mechanism, record.netns.path)
+    this.netns = sandboxes.netnsPath(record)
+    this.namespace = new Namespace(context.mechanism, this.netns, identity, record.mode === 'host' ? undefined : this.netns)
   }
 
   get id(): string {
@@ -39,9 +52,6 @@ export class SandboxHandle {
   }
   get mode(): Mode {
     return this.#record.mode
-  }
-  get netns(): string {
-    return this.#record.netns.path
   }
   get labels(): Labels {
     return this.#record.labels
@@ -88,13 +98,11 @@ export class SandboxHandle {
 
   async inspect(op: Op = {}): Promise<SandboxInfo> {
     await this.refresh(op)
-    return sandboxInfo(this.#record)
+    return this.#sandboxes.info(this.#record)
   }
 
   async remove(op: Op = {}): Promise<boolean> {
-    const removed = await this.#sandboxes.remove(this.name, op)
-    this.#sockets.destroy()
-    return removed
+    return await this.#sandboxes.remove(this.name, op)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -102,12 +110,12 @@ export class SandboxHandle {
   }
 
   spawn(command: string, args: readonly string[] = [], { files = true, dropCapabilities, ...options }: SpawnInOptions = {}): ChildProcess {
-    const { name, mode, shares, hostname, netns } = this.#record
+    const { name, mode, shares, hostname } = this.#record
     const owner = shares ?? name
     const own = files && mode !== 'host'
     const place = {
       program: programPath('netmode-exec'),
-      netnsPath: netns.path,
+      netnsPath: this.netns,
       ...(own && {
         files: etcFiles.map(file => ({ source: this.#context.layout.sandboxFile(owner, file), target: `/etc/${file}` })),
         hostname,
@@ -123,19 +131,19 @@ export class SandboxHandle {
     options: { port: number; host?: string; backlog?: number; ipv6Only?: boolean },
     op: Op = {},
   ): Promise<S> {
-    return this.#sockets.listen(server, options, op.signal)
+    return this.#sandboxes.socketsOf(this.#record).listen(server, options, op.signal)
   }
 
   dial(options: { port: number; host: string; localAddress?: string; timeout?: number }, op: Op = {}): Promise<Socket> {
-    return this.#sockets.dial(options, op.signal)
+    return this.#sandboxes.socketsOf(this.#record).dial(options, op.signal)
   }
 
   udp(options?: { port?: number; host?: string; type?: 'udp4' | 'udp6' }, op: Op = {}): Promise<UdpSocket> {
-    return this.#sockets.udp(options, op.signal)
+    return this.#sandboxes.socketsOf(this.#record).udp(options, op.signal)
   }
 
   agent(options?: { keepAlive?: boolean }): Agent {
-    return this.#sockets.agent(options)
+    return this.#sandboxes.socketsOf(this.#record).agent(options)
   }
 }
 

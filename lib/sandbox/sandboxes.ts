@@ -2,7 +2,9 @@
 import type { Context } from '../context.js'
 import type { CreatedSandbox, Filter, Op, Sandbox, SandboxInfo, SandboxOptions } from '../contract.js'
 import { fail, invalid } from '../errors.js'
+import type { Identity } from '../native.js'
 import type { Networks } from '../network/networks.js'
+import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
 import type { SandboxRecord } from '../state/records.js'
@@ -13,12 +15,13 @@ import { sandboxOptions, type ValidSandboxOptions } from '../validate/sandbox-op
 import { Changes } from './changes.js'
 import { Creation } from './creation.js'
 import { sandboxInfo } from './inspect.js'
+import { openNamespace, slot } from './modes/mode.js'
 import { type Ground, removePlan } from './plans.js'
-import { Refused } from './port-choice.js'
+import { PortChooser, Refused } from './port-choice.js'
 import type { PortRequest } from './port-grammar.js'
-import { RandomPorts } from './random-ports.js'
 import { Removals } from './removals.js'
 import { SandboxHandle } from './sandbox.js'
+import { Sockets } from './sockets.js'
 
 /** How often a plan is drawn up anew because another process was faster. Each time somebody got ahead, so the crowd bounds it. */
 const attempts = 1000
@@ -31,31 +34,48 @@ export class Sandboxes {
   readonly #networks: Networks
   readonly #ground: Ground
   readonly #removals: Removals
-  readonly #random = new RandomPorts()
+  readonly #ports: PortChooser
   readonly #process: NonNullable<SandboxRecord['ephemeral']>
   /** Those that this process made and that end with it. */
   readonly #ephemeral = new Set<string>()
+  /** What was handed out, by the id of its sandbox. */
+  readonly #sockets = new Map<string, { readonly name: string; readonly sockets: Sockets }>()
+  /** Those on their way. */
+  readonly #creating = new Set<Promise<unknown>>()
 
   constructor(context: Context, store: Store, networks: Networks, ground: Ground, process: NonNullable<SandboxRecord['ephemeral']>) {
     this.#context = context
     this.#store = store
     this.#networks = networks
     this.#ground = ground
+    this.#ports = new PortChooser(context.mechanism, context.config)
     this.#removals = new Removals(context, store, networks, ground)
-    this.changes = new Changes(context, store, networks, ground, this.#random)
+    this.changes = new Changes(context, store, networks, ground, this.#ports)
     this.#process = process
   }
 
-  async create(options: SandboxOptions, { signal }: Op = {}): Promise<CreatedSandbox> {
+  async create(options: SandboxOptions, op: Op = {}): Promise<CreatedSandbox> {
+    const creating = this.#create(options, op)
+    this.#creating.add(creating)
+    try {
+      return await creating
+    } finally {
+      this.#creating.delete(creating)
+    }
+  }
+
+  async #create(options: SandboxOptions, { signal }: Op): Promise<CreatedSandbox> {
     const valid = sandboxOptions(options)
     const creation = this.#creation(valid)
     for (let attempt = 1; ; attempt++) {
       const draft = await creation.draft(signal)
       const plan = creation.plan(draft)
       try {
-        creation.learn(draft, plan, await this.#context.mechanism.run(plan, signal))
+        const outputs = await this.#context.mechanism.run(plan, signal)
+        creation.learn(draft, plan, outputs)
         if (valid.ephemeral) this.#ephemeral.add(valid.name)
-        return this.#handle({ ...draft.record, phase: 'ready' })
+        const made = outputs[plan.findIndex(({ apply }) => apply.op === 'netns.create')] as Identity | undefined
+        return await this.#handle({ ...draft.record, phase: 'ready' }, made)
       } catch (error) {
         creation.giveBack(draft, error)
         if (attempt === attempts || !(await creation.canRetry(error, draft))) throw translate(error, signal)
@@ -67,24 +87,24 @@ export class Sandboxes {
     sandboxName(name, 'name')
     signal?.throwIfAborted()
     const record = await this.#store.sandbox(name)
-    return record && isLive(record) ? this.#handle(record) : undefined
+    return record && isLive(record) ? await this.#handle(record) : undefined
   }
 
   async list(filter?: Filter, { signal }: Op = {}): Promise<readonly Sandbox[]> {
     const { name, mode, network, labels } = validFilter(filter)
     signal?.throwIfAborted()
     const { records } = await this.#store.sandboxes()
-    return records
+    const found = records
       .filter(isLive)
       .filter(record => name === undefined || record.name === name)
       .filter(record => mode === undefined || record.mode === mode)
       .filter(record => network === undefined || record.endpoints.some(endpoint => endpoint.network === network))
       .filter(record => hasLabels(record.labels, labels))
-      .map(record => this.#handle(record))
+    return await Promise.all(found.map(record => this.#handle(record)))
   }
 
   async inspect(name: string, { signal }: Op = {}): Promise<SandboxInfo> {
-    return sandboxInfo(await this.record(sandboxName(name, 'name'), signal))
+    return this.info(await this.record(sandboxName(name, 'name'), signal))
   }
 
   async remove(name: string, op: Op = {}): Promise<boolean> {
@@ -92,21 +112,51 @@ export class Sandboxes {
     op.signal?.throwIfAborted()
     const removed = await this.#removals.remove(name, op)
     this.#ephemeral.delete(name)
+    for (const [id, one] of this.#sockets) {
+      if (one.name !== name) continue
+      this.#sockets.delete(id)
+      one.sockets.destroy()
+    }
     return removed
+  }
+
+  /** Of all handles of a sandbox: whoever removes it ends what any of them has handed out. */
+  socketsOf(record: SandboxRecord): Sockets {
+    const { id, name } = record
+    const known = this.#sockets.get(id) ?? { name, sockets: new Sockets(this.#context.mechanism, this.netnsPath(record)) }
+    this.#sockets.set(id, known)
+    return known.sockets
   }
 
   async removeAll(names: readonly string[], op: Op = {}): Promise<readonly string[]> {
     if (!Array.isArray(names)) throw invalid('names', 'an array of names', names)
     for (const [i, name] of names.entries()) sandboxName(name, `names[${i}]`)
-    const results = await Promise.allSettled(names.map(name => this.remove(name, op)))
-    const errors = results.flatMap(result => (result.status === 'rejected' ? [result.reason as unknown] : []))
+    const removed = new Set<string>()
+    const errors: unknown[] = []
+    for (const group of await this.#inOrder(names)) {
+      const results = await Promise.allSettled(group.map(name => this.remove(name, op)))
+      for (const [i, result] of results.entries()) {
+        if (result.status === 'rejected') errors.push(result.reason)
+        else if (result.value) removed.add(group[i] as string)
+      }
+    }
     if (errors.length > 0) throw new AggregateError(errors, `${errors.length} of ${names.length} sandboxes could not be removed`)
-    return names.filter((_, i) => (results[i] as PromiseFulfilledResult<boolean>).value)
+    return names.filter(name => removed.delete(name))
+  }
+
+  /** Those who share a namespace first, since it can't go while it is shared. */
+  async #inOrder(names: readonly string[]): Promise<readonly (readonly string[])[]> {
+    const records = await Promise.all(names.map(name => this.#store.sandbox(name)))
+    const shares = (_: string, i: number) => records[i]?.shares !== undefined
+    return [names.filter(shares), names.filter((name, i) => !shares(name, i))]
   }
 
   /** `host.close()`. */
   async removeEphemeral(): Promise<void> {
-    await this.removeAll([...this.#ephemeral])
+    while (this.#creating.size + this.#ephemeral.size > 0) {
+      await Promise.allSettled(this.#creating)
+      await this.removeAll([...this.#ephemeral])
+    }
   }
 
   /** The current record. @throws NOT_FOUND */
@@ -140,7 +190,7 @@ export class Sandboxes {
       context: this.#context,
       ground: this.#ground,
       networks: this.#networks,
-      random: this.#random,
+      ports: this.#ports,
       process: this.#process,
       options,
       refused: new Refused(),
@@ -148,8 +198,30 @@ export class Sandboxes {
     })
   }
 
-  #handle(record: SandboxRecord): CreatedSandbox {
-    return new SandboxHandle(record, this, this.#context) as unknown as CreatedSandbox
+  /** In the shape of `docker inspect`. */
+  info(record: SandboxRecord): SandboxInfo {
+    return sandboxInfo(record, this.netnsPath(record))
+  }
+
+  /** Where a sandbox's namespace is; for host mode as this process sees it, whoever made the sandbox. */
+  netnsPath({ mode, netns }: SandboxRecord): string {
+    return mode === 'host' ? this.#context.netnsPath : netns.path
+  }
+
+  async #handle(record: SandboxRecord, identity?: Identity): Promise<CreatedSandbox> {
+    return new SandboxHandle(record, identity ?? (await this.#identity(record)), this, this.#context) as unknown as CreatedSandbox
+  }
+
+  /** All zero where the namespace is gone: the sandbox can still be looked at and removed. */
+  async #identity({ mode, netns }: SandboxRecord): Promise<Identity> {
+    if (mode === 'host') return this.#context.identity
+    try {
+      const plan: Plan = [openNamespace(netns), { apply: { op: 'netns.identify', ns: slot } }]
+      return (await this.#context.mechanism.run(plan))[1] as Identity
+    } catch (error) {
+      if (!(error instanceof PlanFailure)) throw error
+      return { dev: 0n, inode: BigInt(netns.inode ?? 0), cookie: 0n }
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 import cluster from 'node:cluster'
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { closeSync } from 'node:fs'
 import { Agent } from 'node:http'
 import { isIP, isIPv6, type Server, Socket } from 'node:net'
 
@@ -22,11 +23,12 @@ const anyPort = integer(0, 65_535)
 /** What can be destroyed. */
 type Handed = Server | Socket | UdpSocket
 
-/** The sockets that one handle has handed out. */
+/** The sockets of one sandbox that were handed out. */
 export class Sockets {
   readonly #mechanism: Mechanism
   readonly #netns: NamespaceRef
   readonly #handed = new Set<Handed>()
+  #gone = false
 
   constructor(mechanism: Mechanism, netns: NamespaceRef) {
     this.#mechanism = mechanism
@@ -71,8 +73,8 @@ export class Sockets {
       signal,
     )
     // An IP literal and no second attempt: for another address Node would make another socket, in the host's namespace.
-    const socket = new Socket({ fd }).connect({ port, host, autoSelectFamily: false })
-    return this.#note(await connected(socket, timeout, signal))
+    const socket = this.#note(new Socket({ fd }).connect({ port, host, autoSelectFamily: false }))
+    return await connected(socket, timeout, signal)
   }
 
   /** A bound UDP socket in the sandbox. */
@@ -107,11 +109,12 @@ export class Sockets {
     return agent
   }
 
-  /** Destroys all that was handed out. */
+  /** Destroys all that was handed out; nothing is any more afterwards. */
   destroy(): void {
+    this.#gone = true
     for (const one of this.#handed) {
       try {
-        if (one instanceof Socket) one.destroy()
+        if (one instanceof Socket) one.destroy(one.connecting ? gone() : undefined)
         else one.close()
       } catch {
         // A UDP socket that was closed in this very tick: its event is still to come.
@@ -132,22 +135,38 @@ export class Sockets {
         [{ apply: open(slot, this.#netns) }, { apply: { op: 'socket.open', ns: slot, ...request } }],
         signal,
       )
-      return fd as number
+      if (!this.#gone) return fd as number
+      closeSync(fd as number)
+      throw gone()
     } catch (error) {
       throw translate(error, signal)
     }
   }
 }
 
-/** Resolves once connected; a failure, an abort or the time running out destroys the socket. */
+function gone(): Error {
+  return fail('NAMESPACE_GONE', 'The sandbox has been removed')
+}
+
+/**
+ * Resolves once connected; a failure, an abort or the time running out destroys the socket. A timer of its own: a timeout signal that only
+ * AbortSignal.any() knows of may be collected as garbage (seen on Node 20), and would never come.
+ */
 async function connected(socket: Socket, timeout: number | undefined, signal: AbortSignal | undefined): Promise<Socket> {
-  const limit = timeout === undefined ? undefined : AbortSignal.timeout(timeout)
-  const stop = AbortSignal.any([signal, limit].filter(one => one !== undefined))
+  const stop = new AbortController()
+  const onAbort = () => stop.abort(signal?.reason)
+  const onTimeout = () => stop.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError'))
+  const timer = timeout === undefined ? undefined : setTimeout(onTimeout, timeout)
+  signal?.addEventListener('abort', onAbort)
+  if (signal?.aborted) onAbort()
   try {
-    await once(socket, 'connect', { signal: stop })
+    await once(socket, 'connect', { signal: stop.signal })
     return socket
   } catch (error) {
     socket.destroy()
-    throw stop.aborted ? stop.reason : error
+    throw stop.signal.aborted ? stop.signal.reason : error
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
   }
 }

@@ -10,14 +10,23 @@ import { addressOf, gatewayEndpoint } from './gateway.js'
 import { slot } from './modes/mode.js'
 import type { Ground } from './plans.js'
 
-/** Everybody who changes something takes the state folder's lock, shared; who changes what all stand on takes it alone. */
-export function lockRoot(layout: Layout, mode: 'shared' | 'exclusive'): Step {
-  return { apply: { op: 'lock', path: layout.root, mode } }
-}
-
 /** The veth pair (or what else the network's driver makes) of an endpoint. `gateways`: families that it gives the default route of. */
-export function attachSteps({ hairpin }: Ground, sandbox: string, endpoint: EndpointRecord, network: KnownNetwork, gateways: readonly (4 | 6)[]): Step[] {
-  return driverOf(network.record).attachSteps({ sandbox, network: network.record, endpoint, deviceIndex: network.deviceIndex, slot, gateways, hairpin })
+export function attachSteps(
+  { hairpin }: Ground,
+  sandbox: string,
+  endpoint: EndpointRecord,
+  network: KnownNetwork,
+  gateways: readonly (4 | 6)[],
+): Step[] {
+  return driverOf(network.record).attachSteps({
+    sandbox,
+    network: network.record,
+    endpoint,
+    deviceIndex: network.deviceIndex,
+    slot,
+    gateways,
+    hairpin,
+  })
 }
 
 /** Claims the addresses of an endpoint. */
@@ -30,7 +39,8 @@ export function releaseLeases(layout: Layout, holder: string, endpoint: Endpoint
   return leasesOf(layout, holder, endpoint).map(lease => ({ apply: { ...lease, op: 'release' } }))
 }
 
-function leasesOf(layout: Layout, holder: string, { networkId, ipv4, ipv6 }: EndpointRecord) {
+/** Where an endpoint's addresses are claimed. */
+export function leasesOf(layout: Layout, holder: string, { networkId, ipv4, ipv6 }: EndpointRecord) {
   return [ipv4, ipv6].filter(one => one !== undefined).map(({ address }) => ({ path: layout.lease(networkId, address), holder }))
 }
 
@@ -50,7 +60,7 @@ function claimOf(layout: Layout, holder: string, { protocol, hostIp, hostPort }:
 }
 
 /** What of a sandbox decides where its published ports lead. */
-type Published = Pick<SandboxRecord, 'endpoints' | 'ports'>
+export type Published = Pick<SandboxRecord, 'endpoints' | 'ports'>
 const nothing: Published = { endpoints: [], ports: [] }
 
 /** Brings the ruleset from the ports published before to those after. */
@@ -68,12 +78,27 @@ function mappings({ endpoints, ports }: Published): PublishedMapping[] {
   })
 }
 
+/** The ports that lead elsewhere after a change, or nowhere any more. */
+export function movedPorts(before: Published, after: Published): readonly PortRecord[] {
+  const [old, wanted] = [new Set(mappings(before).map(show)), new Set(mappings(after).map(show))]
+  const moved = [...mappings(before).filter(one => !wanted.has(show(one))), ...mappings(after).filter(one => !old.has(show(one)))]
+  return [...new Map(moved.map(one => [JSON.stringify([one.protocol, one.hostIp, one.hostPort]), one])).values()]
+}
+
+const show = (mapping: PublishedMapping) => JSON.stringify(mapping)
+
 /** UDP flows outlive the rule that they met first: without this a client that goes on sending would miss a port's new or former owner. */
 export function forgetFlows(ports: readonly PortRecord[]): Step[] {
   return ports
     .filter(({ protocol }) => protocol === 'udp')
     .map(({ protocol, hostIp, hostPort }) => ({
-      apply: { op: 'conntrack.flush', protocol, family: familyOf(hostIp), port: hostPort, ...(isWildcard(hostIp) ? {} : { address: hostIp }) },
+      apply: {
+        op: 'conntrack.flush',
+        protocol,
+        family: familyOf(hostIp),
+        port: hostPort,
+        ...(isWildcard(hostIp) ? {} : { address: hostIp }),
+      },
     }))
 }
 

@@ -48,6 +48,10 @@ export class Layout {
   get ports(): string {
     return join(this.root, 'ports')
   }
+  /** Claim of one host port. */
+  port(protocol: string, port: number, address: string): string {
+    return join(this.ports, `${protocol}-${port}`, address)
+  }
   /** Records that could not be read are moved here. */
   get damaged(): string {
     return join(this.root, 'damaged')

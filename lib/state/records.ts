@@ -64,8 +64,10 @@ const sandboxRecord = z.object({
   mode: z.enum(['bridge', 'host', 'container', 'none']),
   /** `container` mode: whose namespace it is. */
   shares: z.optional(z.string()),
-  /** owned: made by netmode and deleted with the sandbox. */
-  netns: z.object({ path: z.string(), owned: z.boolean(), inode: z.optional(z.string()) }),
+  /**
+   * owned: made by netmode and deleted with the sandbox. named: adopted, but its name in /run/netns is ours and goes with the sandbox.
+   */
+  netns: z.object({ path: z.string(), owned: z.boolean(), named: z.optional(z.boolean()), inode: z.optional(z.string()) }),
   endpoints: z.array(endpoint),
   ports: z.array(port),
   /** While `changing`: ports, and endpoints by their `hostIfname`, to be taken away if the change breaks off. */

@@ -2,6 +2,7 @@
 import { mkdir, readdir, readFile, readlink, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
+import { fail } from '../errors.js'
 import type { Layout } from './layout.js'
 import { type NetworkRecord, parseNetwork, parseSandbox, type SandboxRecord } from './records.js'
 
@@ -20,24 +21,39 @@ export interface Claim {
 export class Store {
   readonly #layout: Layout
 
+  #closed = false
+
   constructor(layout: Layout) {
     this.#layout = layout
   }
 
+  /** The host is closed: nothing of it is read any more. */
+  close(): void {
+    this.#closed = true
+  }
+
+  /** @throws CLOSED */
+  assertOpen(): void {
+    if (this.#closed) throw fail('CLOSED', 'This host has been closed')
+  }
+
   /** undefined: there is none, or it can't be read. */
   async network(name: string): Promise<NetworkRecord | undefined> {
+    this.assertOpen()
     const text = await read(this.#layout.network(name))
     return text === undefined ? undefined : parseNetwork(text)
   }
 
   /** undefined: there is none, or it can't be read. */
   async sandbox(name: string): Promise<SandboxRecord | undefined> {
+    this.assertOpen()
     const text = await read(this.#layout.sandboxRecord(name))
     return text === undefined ? undefined : parseSandbox(text)
   }
 
   /** Sorted by name. */
   async networks(): Promise<{ readonly records: readonly NetworkRecord[]; readonly damaged: readonly Damaged[] }> {
+    this.assertOpen()
     const files = (await list(this.#layout.networks)).filter(file => file.endsWith('.json'))
     const names = files.map(file => basename(file, '.json'))
     return this.#all(names, name => this.#layout.network(name), parseNetwork, 'networks')
@@ -45,12 +61,19 @@ export class Store {
 
   /** Sorted by name. A folder without a record is one whose creation has just begun (or ended early): not listed. */
   async sandboxes(): Promise<{ readonly records: readonly SandboxRecord[]; readonly damaged: readonly Damaged[] }> {
+    this.assertOpen()
     return this.#all(await list(this.#layout.sandboxes), name => this.#layout.sandboxRecord(name), parseSandbox, 'sandboxes')
   }
 
   /** Names that have a folder, whatever is in it. */
   sandboxNames(): Promise<readonly string[]> {
     return list(this.#layout.sandboxes)
+  }
+
+  /** What a sandbox's folder holds; undefined if a record is among it. */
+  async filesWithoutRecord(name: string): Promise<readonly string[] | undefined> {
+    const files = await list(this.#layout.sandbox(name))
+    return files.includes(basename(this.#layout.sandboxRecord(name))) ? undefined : files
   }
 
   /** Addresses that are leased, with their holders' names unread. */

@@ -49,7 +49,10 @@ template <class Op>
 state::Lock ReadLock(Object &object) {
   using Mode = state::Lock::Mode;
   constexpr std::array<Choice<Mode>, 2> kModes{{{"shared", Mode::kShared}, {"exclusive", Mode::kExclusive}}};
-  return {.path = object.String("path"), .mode = ReadChoice(object, "mode", kModes), .immediate = object.Flag("immediate")};
+  return {.path = object.String("path"),
+          .mode = ReadChoice(object, "mode", kModes),
+          .immediate = object.Flag("immediate"),
+          .gate = object.OptionalString("gate")};
 }
 
 state::FolderCreate ReadFolderCreate(Object &object) { return {.path = object.String("path"), .ensure = object.Flag("ensure")}; }

@@ -164,9 +164,8 @@ Result<void> KeepOwn(std::vector<Flow> &flows, const IsOwn &is_own) {
     if (!own) return std::unexpected(own.error());
     known.emplace_back(flow.destination, *own);
   }
-  std::erase_if(flows, [&](const Flow &flow) {
-    return !std::ranges::find(known, flow.destination, &std::pair<IpAddress, bool>::first)->second;
-  });
+  std::erase_if(flows,
+                [&](const Flow &flow) { return !std::ranges::find(known, flow.destination, &std::pair<IpAddress, bool>::first)->second; });
   return {};
 }
 

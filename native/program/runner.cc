@@ -273,8 +273,17 @@ Result<netlink::Socket *> Runner::Netfilter() {
 // ------------------------------------------------------------------------------------------------ immediate verbs
 
 Result<Output> Runner::Do(const state::Lock &op) {
+  // Whoever waits to be alone holds the gate meanwhile, so that nobody new gets in.
+  UniqueFd gate;
+  if (op.gate) {
+    auto passed = state::Acquire({.path = *op.gate, .mode = op.mode, .immediate = op.immediate}, &cancelled_);
+    if (!passed) return std::unexpected(passed.error());
+    gate = std::move(*passed);
+  }
   auto lock = state::Acquire(op, &cancelled_);
+  if (gate.Valid() && (!lock || op.mode == state::Lock::Mode::kShared)) state::Drop(std::move(gate));
   if (!lock) return std::unexpected(lock.error());
+  if (gate.Valid()) locks_.push_back(std::move(gate));
   locks_.push_back(std::move(*lock));
   return Output{};
 }
@@ -344,8 +353,7 @@ Result<Output> Runner::Do(const netns::SysctlSet &op) {
 }
 
 Result<Output> Runner::Do(const netns::SysctlRestore &op) {
-  const auto saved =
-      std::ranges::find_if(saved_, [&](const Saved &one) { return one.ns == op.ns && one.settings.front().key == op.key; });
+  const auto saved = std::ranges::find_if(saved_, [&](const Saved &one) { return one.ns == op.ns && one.settings.front().key == op.key; });
   if (saved == saved_.end()) return Output{};
   if (auto entered = Enter(op.ns); !entered) return std::unexpected(entered.error());
   for (const netns::Setting &setting : saved->settings) {

@@ -83,7 +83,7 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
 }
 
 // A new file with the text; nothing is left of it after a failure.
-[[nodiscard]] Result<void> CreateFile(const std::string &path, const std::string &text) {
+[[nodiscard]] Result<void> WriteNew(const std::string &path, const std::string &text) {
   const UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode));
   if (!file.Valid()) return FailErrno("open", path);
   auto written = WriteAll(file.Get(), text, path);
@@ -103,10 +103,11 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
   return path.substr(0, name) + "." + path.substr(name) + "." + suffix.data();
 }
 
-[[nodiscard]] Result<void> ReplaceFile(const std::string &path, const std::string &text) {
+// Under its name only when all of the text is in it: readers see the old text or the new one, and never half of a record.
+[[nodiscard]] Result<void> PutFile(const std::string &path, const std::string &text, unsigned rename_flags) {
   const std::string temporary = TemporaryPath(path);
-  if (auto created = CreateFile(temporary, text); !created) return created;
-  if (rename(temporary.c_str(), path.c_str()) == 0) return {};
+  if (auto created = WriteNew(temporary, text); !created) return created;
+  if (renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), rename_flags) == 0) return {};
   auto failure = FailErrno("rename", path);
   unlink(temporary.c_str());
   return failure;
@@ -180,9 +181,9 @@ Result<void> Run(const FolderRemove &op) {
 Result<void> Run(const FileWrite &op) {
   switch (op.how) {
     case FileWrite::How::kCreate:
-      return CreateFile(op.path, op.text);
+      return PutFile(op.path, op.text, RENAME_NOREPLACE);
     case FileWrite::How::kReplace:
-      return ReplaceFile(op.path, op.text);
+      return PutFile(op.path, op.text, 0);
     case FileWrite::How::kOverwrite:
       return OverwriteFile(op.path, op.text);
   }

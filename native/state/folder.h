@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -16,7 +17,8 @@ struct Lock {
   enum class Mode : std::uint8_t { kShared, kExclusive };
   std::string path;
   Mode mode = Mode::kExclusive;
-  bool immediate = false;  // EWOULDBLOCK at once instead of waiting
+  bool immediate = false;             // EWOULDBLOCK at once instead of waiting
+  std::optional<std::string> gate{};  // a folder to be locked first, let go of at once by those who share
 };
 
 // mkdir, 0755 less the umask; EEXIST unless `ensure`, and then ENOTDIR if something else has the name.

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -62,13 +63,16 @@ int Finish(pid_t child) {
   return WEXITSTATUS(status);
 }
 
-// Returns when some process waits for a lock on that inode, as the kernel lists it.
-void AwaitWaiter(ino_t inode) {
+// Returns when the child has opened the folder itself, beside the descriptor that it was forked with: it asks for the lock then.
+void AwaitOpened(pid_t child, const std::string &path) {
+  const std::string folder = "/proc/" + std::to_string(child) + "/fd";
   for (;;) {
-    std::ifstream locks("/proc/locks");
-    for (std::string line; std::getline(locks, line);) {
-      if (line.find("->") != std::string::npos && line.find(":" + std::to_string(inode) + " ") != std::string::npos) return;
+    int opened = 0;
+    std::error_code gone;
+    for (const auto &entry : std::filesystem::directory_iterator(folder, gone)) {
+      if (std::filesystem::read_symlink(entry.path(), gone) == path) ++opened;
     }
+    if (opened > 1) return;
   }
 }
 
@@ -148,7 +152,7 @@ TEST_SUITE("state") {
         const auto lock = state::Acquire({.path = path});
         return lock ? 0 : lock.error().code;
       });
-      AwaitWaiter(Inode(path));
+      AwaitOpened(waiter, path);
       REQUIRE(state::Run(state::FolderRemove{.path = path}));
       if (anew) REQUIRE(state::Run(state::FolderCreate{.path = path}));
       state::Drop(*std::move(held));  // closing would not do: the waiter was forked from here

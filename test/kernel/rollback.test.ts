@@ -97,7 +97,12 @@ describe('a create on a network that exists', () => {
 
   for (const [title, broken] of Object.entries(breakages)) {
     test(`${title}, at every place`, async () => {
-      expect(await breakEverywhere(() => host.sandboxes.create(sandbox), () => broken)).toBeGreaterThan(30)
+      expect(
+        await breakEverywhere(
+          () => host.sandboxes.create(sandbox),
+          () => broken,
+        ),
+      ).toBeGreaterThan(30)
       const web = await host.sandboxes.create(sandbox)
       expect(web.endpoints).toMatchObject([{ network: 'lan', ipv4: { prefix: 29 }, ipv6: { prefix: 125 } }])
       expect(web.ports).toHaveLength(4)

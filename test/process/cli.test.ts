@@ -293,7 +293,7 @@ privileged.describe('with a host', () => {
     child.kill('SIGKILL')
     await ended
     expect(await ok('ps', '-q')).toBe('lost\n') // looking changes nothing
-    expect(await json('recover')).toEqual({ rolledBack: [], repaired: ['lost'], damaged: [] })
+    expect(await json('recover')).toEqual({ rolledBack: ['lost'], repaired: [], damaged: [] })
     expect(await ok('ps', '-q')).toBe('')
     stdin.destroy()
     expect(await host.dump()).toEqual(before)

@@ -12,6 +12,8 @@ export class Between implements Mechanism {
   /** What becomes of the next plans. */
   change: (plan: Plan) => Plan = plan => plan
   readonly #real: Mechanism
+  #deathAfter: number | undefined
+  #died: { readonly resolve: (plan: Plan) => void; readonly reject: (error: unknown) => void } | undefined
 
   constructor(real: Mechanism) {
     this.#real = real
@@ -19,7 +21,24 @@ export class Between implements Mechanism {
 
   run: Mechanism['run'] = (plan, signal) => {
     this.plans.push(plan)
-    return this.#real.run(this.change(plan), signal)
+    return this.#deathAfter !== undefined && changes(plan) ? this.#die(plan) : this.#real.run(this.change(plan), signal)
+  }
+
+  /**
+   * As if the process were killed when the next plan that changes something has come that far: nothing is taken back, the locks are
+   * free, and nobody hears of it again. Resolves then, with the whole plan.
+   */
+  killAfter(ops: number): Promise<Plan> {
+    this.#deathAfter = ops
+    return new Promise((resolve, reject) => {
+      this.#died = { resolve, reject }
+    })
+  }
+
+  #die(plan: Plan): Promise<never> {
+    const done = plan.slice(0, this.#deathAfter).map(({ apply }) => ({ apply }))
+    this.#real.run(done).then(() => this.#died?.resolve(plan), this.#died?.reject)
+    return new Promise(() => {})
   }
 
   close(): Promise<void> {

@@ -180,8 +180,8 @@ export async function dump(namespace: PrivateNamespace, stateDir?: string): Prom
   }
 }
 
-// Indexes, states and timers: they change by themselves or with each creation.
-const kLinkNoise = ['ifindex', 'link_index', 'link_netnsid', 'operstate', 'state', 'no', 'id', 'designated_port']
+// Indexes, states and timers: they change by themselves or with each creation. A bridge keeps the limits of a port that it has had.
+const kLinkNoise = ['ifindex', 'link_index', 'link_netnsid', 'operstate', 'state', 'no', 'id', 'designated_port', 'tso_max_size']
 const kTimers = ['hello_timer', 'tcn_timer', 'topology_change_timer', 'gc_timer', 'message_age_timer', 'forward_delay_timer', 'hold_timer']
 // The flags that are configuration; the others tell of carrier and neighbours.
 const kKeptFlags: readonly unknown[] = ['UP', 'onlink']

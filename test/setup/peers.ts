@@ -55,7 +55,7 @@ export async function greet(place: Place, host: string, port: number): Promise<v
   await place.listen(
     createServer(socket => {
       socket.on('error', () => {}) // the client may be gone already
-      socket.end(socket.remoteAddress)
+      socket.end(String(socket.remoteAddress))
     }),
     { host, port },
   )
@@ -105,7 +105,10 @@ export async function askUdp(place: Place, host: string, port: number, { quiet =
   const socket = await place.udp({ type: host.includes(':') ? 'udp6' : 'udp4' })
   try {
     socket.send('who am I?', port, host)
-    const [message, sender] = (await once(socket, 'message', quiet ? { signal: AbortSignal.timeout(kSilence) } : {})) as [Buffer, RemoteInfo]
+    const [message, sender] = (await once(socket, 'message', quiet ? { signal: AbortSignal.timeout(kSilence) } : {})) as [
+      Buffer,
+      RemoteInfo,
+    ]
     return { saw: message.toString(), from: at(sender.address, sender.port) }
   } catch (error) {
     if (outcomeOf(error) === 'silent') return 'silent'

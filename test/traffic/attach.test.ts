@@ -19,6 +19,8 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
+  // A test that failed half-way may have left some.
+  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
   await host.close()
   await self[Symbol.asyncDispose]()
   await outside[Symbol.asyncDispose]()
@@ -54,16 +56,19 @@ describe.each(families)('right after create, over $name', family => {
     expect(await askUdp(web, family.outside, 53)).toEqual({ saw: family.host, from: at(family.outside, 53) })
   })
 
-  // Their caches hold the MAC address of the sandbox that had the address before. A single datagram sent there would be lost:
-  // it arrives because the new sandbox has announced itself before create() was done.
+  // Their caches hold the MAC address of the sandbox that had the address before, and what is sent there is lost.
   test('neighbours who knew the address by another MAC send to the new one', async () => {
     await using sibling = await host.sandboxes.create({ name: 'sibling', network: 'lan' })
-    for (let round = 0; round < 10; round++) {
-      const mac = `02:00:00:00:00:${String(round + 10)}`
+    for (let round = 10; round < 20; round++) {
+      const mac = `02:00:00:00:00:${round}`
       await using web = await host.sandboxes.create({ name: 'web', network: 'lan', mac, ...pinned })
+      await greet(web, fixed, 80)
       await greetUdp(web, fixed, 53)
       for (const neighbor of [sibling, self]) {
-        expect(await askUdp(neighbor, fixed, 53)).toMatchObject({ from: at(fixed, 53) })
+        // A single datagram, and it arrives: the new sandbox announced itself before create() was done. An IPv6 address is put
+        // to use on a work queue of the kernel, so there a first packet may have to be sent again, as TCP does.
+        if (version === 4) expect(await askUdp(neighbor, fixed, 53)).toMatchObject({ from: at(fixed, 53) })
+        else expect(await ask(neighbor, fixed, 80)).toBe(neighbor === self ? 'fd07::1' : addressOf(sibling, family))
       }
       for (const neighbor of [machine, new PrivateNamespace('sibling')]) {
         expect(await neighbor.ipJson('neighbor', 'show', 'to', fixed)).toMatchObject([{ lladdr: mac }])

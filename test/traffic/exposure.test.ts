@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { type Host, openHost } from '../../lib/index.js'
-import { freshHost, PrivateNamespace, type PrivateHost } from '../setup/namespace.js'
+import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
 import { addressOf, ask, askUdp, at, families, greet, greetUdp, Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
 
@@ -24,6 +24,8 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
+  // A test that failed half-way may have left some.
+  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
   await host.close()
   await self[Symbol.asyncDispose]()
   await outside[Symbol.asyncDispose]()
@@ -34,7 +36,8 @@ describe.each(families)('over $name', family => {
   const { version, loopback } = family
   // A second address of the host beside `family.host`.
   const second = version === 4 ? '198.51.100.3' : '2001:db8:100::3'
-  const addSecond = () => machine.ip('address', 'add', `${second}/${version === 4 ? 24 : 64}`, 'dev', 'eth0', ...(version === 6 ? ['nodad'] : []))
+  const addSecond = () =>
+    machine.ip('address', 'add', `${second}/${version === 4 ? 24 : 64}`, 'dev', 'eth0', ...(version === 6 ? ['nodad'] : []))
 
   test('a port published on one address of the host answers there alone', async () => {
     await addSecond()
@@ -51,8 +54,14 @@ describe.each(families)('over $name', family => {
     await addSecond()
     await using one = await host.sandboxes.create({ name: 'one', network: 'lan', publish: [`${at(family.host, 8080)}:80`] })
     await using two = await host.sandboxes.create({ name: 'two', network: 'lan', publish: [`${at(second, 8080)}:80`] })
-    await one.listen(createServer(socket => socket.end('one')), { host: addressOf(one, family), port: 80 })
-    await two.listen(createServer(socket => socket.end('two')), { host: addressOf(two, family), port: 80 })
+    await one.listen(
+      createServer(socket => socket.end('one')),
+      { host: addressOf(one, family), port: 80 },
+    )
+    await two.listen(
+      createServer(socket => socket.end('two')),
+      { host: addressOf(two, family), port: 80 },
+    )
     expect(await ask(outside, family.host, 8080)).toBe('one')
     expect(await ask(outside, second, 8080)).toBe('two')
   })

@@ -4,9 +4,10 @@
  */
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
 import { at, Peer, type Place } from '../setup/peers.js'
-import { type Answer, type Case, type Configuration, shapes, type Target, type Vantage } from './matrix.js'
+import { type Answer, type Case, type Configuration, describeCase, shapes, type Target, type Vantage } from './matrix.js'
 
 type Addresses = Readonly<Record<4 | 6, string>>
 
@@ -56,7 +57,13 @@ export const subjects: readonly Subject[] = shapes.map((shape, index) => {
   }
 })
 
-export const strangers = { network: 'others', subnets: ['10.20.0.0/24', 'fd20::/64'], stranger: member('stranger', '10.20.0.', 'fd20::', 2) } as const
+export const strangers = {
+  network: 'others',
+  subnets: ['10.20.0.0/24', 'fd20::/64'],
+  stranger: member('stranger', '10.20.0.', 'fd20::', 2),
+} as const
+
+const members: readonly Member[] = [...subjects.flatMap(({ target, sibling }) => [target, sibling]), strangers.stranger]
 
 function member(name: string, v4: string, v6: string, last: number): Member {
   return { name, addresses: { 4: `${v4}${last}`, 6: `${v6}${last}` }, bridge: { 4: `${v4}1`, 6: `${v6}1` } }
@@ -68,13 +75,30 @@ export function publications({ ports: { all, one, loopback: local } }: Subject):
   return sockets.flatMap(socket => [`${socket}:${served}`, `${socket}:${served}/udp`])
 }
 
-/** How long a packet that must not come is waited for, and how long one that must. In ms. */
+/** How long a packet that must not come is waited for, how long one that must, and how long one of which nothing is known. In ms. */
 const quiet = 400
 const loud = 10_000
+const unsure = 1_500
+
+function patienceFor(expected: string | undefined): number {
+  if (expected === undefined) return unsure
+  return expected === 'silent' || expected === 'heard' ? quiet : loud
+}
+
+/** A client anywhere on the stage and the socket that it asks. */
+export interface Question {
+  /** Name of the namespace. */
+  readonly from: string
+  readonly protocol: 'tcp' | 'udp'
+  readonly host: string
+  readonly port: number
+}
 
 /** Servers in all namespaces, and clients. Open it when the networks are made. */
 export class Lab implements AsyncDisposable {
   readonly #peers = new Map<string, Peer>()
+  /** Every datagram that a server was sent: what a client has not heard of may still have come. */
+  readonly #heard = new Set<string>()
   readonly #machine: PrivateHost
 
   private constructor(machine: PrivateHost) {
@@ -83,7 +107,6 @@ export class Lab implements AsyncDisposable {
 
   static async open(machine: PrivateHost): Promise<Lab> {
     const lab = new Lab(machine)
-    const members = [...subjects.flatMap(({ target, sibling }) => [target, sibling]), strangers.stranger]
     await Promise.all([
       lab.#prepareHost(),
       lab.#prepareOutside(),
@@ -93,9 +116,9 @@ export class Lab implements AsyncDisposable {
       ]),
       prepareSandbox(strangers.stranger, false).then(() => loseLoopback('stranger', strangers.stranger.bridge)),
     ])
+    for (const name of [machine.name, ...members.map(one => one.name)]) await lab.settled(name)
     for (const one of members) await lab.serve(one.name, one.addresses)
     await lab.serve(machine.outside.name, away)
-    await lab.settled(machine.name)
     return lab
   }
 
@@ -106,9 +129,10 @@ export class Lab implements AsyncDisposable {
     return known
   }
 
-  /** TCP and UDP servers there that tell who they are and whom they see. */
-  async serve(name: string, addresses: Partial<Addresses>, port = served): Promise<void> {
+  /** TCP and UDP servers there that tell who they are and whom they see. Answers what ends them. */
+  async serve(name: string, addresses: Partial<Addresses>, port = served): Promise<() => void> {
     const place = this.place(name)
+    const servers: { close(): unknown }[] = []
     for (const host of Object.values(addresses)) {
       const tell = (address: string | undefined) => JSON.stringify({ server: name, saw: address })
       const server = createServer(socket => {
@@ -116,15 +140,26 @@ export class Lab implements AsyncDisposable {
         socket.end(tell(socket.remoteAddress))
       })
       await place.listen(server, { host, port })
+      servers.push(server)
       const udp = await place.udp({ host, port })
-      udp.on('error', e => console.log('UDPERR', name, host, port, e))
-      udp.on('message', (_, client) => udp.send(tell(client.address), client.port, client.address, () => {}))
+      servers.push(udp)
+      udp.on('message', (message, client) => {
+        this.#heard.add(message.toString())
+        udp.send(tell(client.address), client.port, client.address, () => {})
+      })
     }
+    return () => servers.forEach(server => void server.close())
+  }
+
+  /** Closes every socket in the namespace of this name. */
+  async leave(name: string): Promise<void> {
+    await this.#peers.get(name)?.[Symbol.asyncDispose]()
+    this.#peers.delete(name)
   }
 
   /** Resolves when no IPv6 address is on trial any more: until then silence would say nothing. */
   async settled(name: string): Promise<void> {
-    while ((await new PrivateNamespace(name).ip('-6', 'address', 'show', 'tentative')).trim() !== '') await new Promise(setImmediate)
+    while ((await new PrivateNamespace(name).ip('-6', 'address', 'show', 'tentative')).trim() !== '') await delay(20)
   }
 
   /** Asks the server that this case is about. `expected`: decides how long is waited for. */
@@ -133,15 +168,34 @@ export class Lab implements AsyncDisposable {
     const { from, family, protocol } = one
     const client = {
       place: this.place(this.#namespaceOf(from, subject)),
-      ...(from === 'loopback' && { localAddress: loopback[family] }),
-      patience: expected === 'silent' ? quiet : loud,
+      ...this.#source(one, subject),
+      patience: patienceFor(expected),
     }
     const { server, ...socket } = destination(one, subject)
-    const reply = await ask(client, protocol, socket)
-    if (typeof reply === 'string') return reply
+    const text = describeCase(one)
+    const reply = await ask(client, protocol, socket, text)
+    if (typeof reply === 'string') return reply === 'silent' && this.#heard.has(text) ? 'heard' : reply
     const expectedName = server ?? this.#machine.outside.name
     if (reply.server !== expectedName) return `reached ${reply.server} instead of ${expectedName}`
     return seenAs(reply.saw, family, from, subject, server === 'stranger' ? strangers.stranger : subject.target)
+  }
+
+  /** Who answered and whom it saw, in words: `web1 sees outside`; or what came of it. */
+  async reach({ from, protocol, ...socket }: Question, expected?: string): Promise<string> {
+    const reply = await ask({ place: this.place(from), patience: patienceFor(expected) }, protocol, socket)
+    return typeof reply === 'string' ? reply : `${reply.server} sees ${this.#nameOf(reply.saw)}`
+  }
+
+  #nameOf(address: string): string {
+    const known = ([4, 6] as const).flatMap(family => [
+      [outer[family], 'host'],
+      [away[family], 'outside'],
+      ...members.flatMap(({ name, addresses, bridge }) => [
+        [addresses[family], name],
+        [bridge[family], 'bridge'],
+      ]),
+    ])
+    return new Map(known as [string, string][]).get(address) ?? address
   }
 
   async #prepareHost(): Promise<void> {
@@ -152,9 +206,26 @@ export class Lab implements AsyncDisposable {
   /** The outside knows all networks behind the host: what it doesn't reach, it doesn't for want of a route. */
   async #prepareOutside(): Promise<void> {
     const { outside } = this.#machine
-    for (const [block, family] of [['10.10.0.0/16', 4], ['10.20.0.0/16', 4], ['fd10::/16', 6], ['fd20::/16', 6]] as const)
+    for (const [block, family] of [
+      ['10.10.0.0/16', 4],
+      ['10.20.0.0/16', 4],
+      ['fd10::/16', 6],
+      ['fd20::/16', 6],
+    ] as const)
       await outside.ip('route', 'add', block, 'via', outer[family])
     await loseLoopback(outside.name, outer)
+  }
+
+  /**
+   * Clients leave their address to the kernel, but for the loopback's, and those who send to somebody else's loopback: for ::1 the kernel
+   * would take their link-local address, which no answer could come back to.
+   */
+  #source({ from, to, family }: Case, { sibling }: Subject): { localAddress?: string } {
+    const abroad = { outside: away, sibling: sibling.addresses, stranger: strangers.stranger.addresses } as const
+    if (from === 'loopback') return { localAddress: loopback[family] }
+    return (to === 'loopback' || to === 'allByLoopback') && from in abroad
+      ? { localAddress: abroad[from as keyof typeof abroad][family] }
+      : {}
   }
 
   #namespaceOf(from: Vantage, { target, sibling }: Subject): string {
@@ -188,8 +259,8 @@ export function subjectOf({ icc, internal, masquerade }: Configuration): Subject
 async function prepareSandbox({ name, bridge }: Member, internal: boolean): Promise<void> {
   const sandbox = new PrivateNamespace(name)
   if (!internal) return
-  await sandbox.ip('route', 'add', 'default', 'via', bridge[4])
-  await sandbox.ip('-6', 'route', 'add', 'default', 'via', bridge[6])
+  await sandbox.ip('route', 'replace', 'default', 'via', bridge[4])
+  await sandbox.ip('-6', 'route', 'replace', 'default', 'via', bridge[6])
 }
 
 /** From now on this namespace sends what is for 127.0.0.1 and ::1 to the host, as an attacker next door would. */
@@ -247,9 +318,14 @@ export interface Client {
 }
 
 /** What a server said, or what came of it: `refused`, `silent`, `unreachable`. */
-export async function ask(client: Client, protocol: 'tcp' | 'udp', to: SocketAddress): Promise<{ server: string; saw: string } | string> {
+export async function ask(
+  client: Client,
+  protocol: 'tcp' | 'udp',
+  to: SocketAddress,
+  text = 'who am I?',
+): Promise<{ server: string; saw: string } | string> {
   try {
-    const answer = await (protocol === 'tcp' ? askTcp : askUdp)(client, to)
+    const answer = await (protocol === 'tcp' ? askTcp(client, to) : askUdp(client, to, text))
     return answer === '' ? 'closed' : JSON.parse(answer)
   } catch (error) {
     const { code, name } = error as { code?: unknown; name?: string }
@@ -268,13 +344,13 @@ async function askTcp({ place, localAddress, patience }: Client, { host, port }:
 }
 
 /** The socket is connected, so it learns of a closed port, and takes no answer but from whom it asked. */
-async function askUdp({ place, localAddress, patience }: Client, { host, port }: SocketAddress): Promise<string> {
+async function askUdp({ place, localAddress, patience }: Client, { host, port }: SocketAddress, text: string): Promise<string> {
   const socket = await place.udp({ type: host.includes(':') ? 'udp6' : 'udp4', ...(localAddress && { host: localAddress }) })
   try {
     const connected = once(socket, 'connect')
     socket.connect(port, host)
     await connected
-    socket.send('who am I?')
+    socket.send(text)
     const [message] = (await once(socket, 'message', { signal: AbortSignal.timeout(patience) })) as [Buffer]
     return message.toString()
   } finally {

@@ -39,9 +39,10 @@ export interface Case extends Configuration {
 
 /**
  * What a client sees. Reached: as whom the server saw it, by its own address (`itself`), by that of the server's bridge (`bridge`), by that
- * of the host's outer device (`host`). Not reached: `refused` by somebody, `silent`, or `unreachable`: its own kernel knows no way.
+ * of the host's outer device (`host`). Not reached: `refused` by somebody, `silent`, or `unreachable`: its own kernel knows no way. `heard`:
+ * the datagram came through and its answer didn't (of TCP, such a connection is just silent).
  */
-export type Answer = 'itself' | 'bridge' | 'host' | 'refused' | 'silent' | 'unreachable'
+export type Answer = 'itself' | 'bridge' | 'host' | 'refused' | 'silent' | 'heard' | 'unreachable'
 
 const both = [false, true] as const
 const sandboxes: readonly Vantage[] = ['sibling', 'self', 'stranger']
@@ -123,7 +124,7 @@ export const rules: readonly Rule[] = [
   {
     cases: { to: byLoopback, from: ['outside', 'sibling', 'stranger'] },
     answer: 'silent',
-    because: 'Packets for 127.0.0.1 that come over a wire are dropped by the chain `guard`, those for ::1 by the kernel.',
+    because: 'Packets for 127.0.0.1 or ::1 that come over a wire are dropped by the chain `guard`.',
   },
   {
     cases: { from: 'loopback', to: [...beyondLoopback, ...elsewhere], internal: true, family: 6, protocol: 'tcp' },
@@ -151,8 +152,18 @@ export const rules: readonly Rule[] = [
     because: 'Answers to ::1 are lost in br_netfilter, so published ports are closed there rather than mute.',
   },
   {
-    cases: { from: 'loopback', family: 6, bridgeNf: true },
+    cases: { from: 'loopback', to: 'sandbox', internal: true, family: 6, protocol: 'udp' },
+    answer: 'heard',
+    because: "On an internal network's bridge ::1 is no local address: the answer isn't taken in.",
+  },
+  {
+    cases: { from: 'loopback', family: 6, bridgeNf: true, protocol: 'tcp' },
     answer: 'silent',
+    because: 'Answers to a client that binds to ::1 are lost in br_netfilter.',
+  },
+  {
+    cases: { from: 'loopback', family: 6, bridgeNf: true, protocol: 'udp' },
+    answer: 'heard',
     because: 'Answers to a client that binds to ::1 are lost in br_netfilter.',
   },
   {
@@ -173,7 +184,7 @@ export const rules: readonly Rule[] = [
   {
     cases: { from: 'loopback', to: ['sandbox', ...published] },
     answer: 'bridge',
-    because: 'The host reaches what it publishes by any of its addresses; a loopback address becomes that of the bridge on the way.',
+    because: 'A loopback address becomes that of the bridge on the way.',
   },
   {
     cases: { from: 'host', to: 'sandbox' },
@@ -213,7 +224,8 @@ export const rules: readonly Rule[] = [
   {
     cases: { from: sandboxes, to: beyondLoopback },
     answer: 'bridge',
-    because: 'From inside, published ports are reached through the host, which stands in for the client so that the answer comes back its way.',
+    because:
+      'From inside, published ports are reached through the host, which stands in for the client so that the answer comes back its way.',
   },
   {
     cases: { from: 'host', to: 'outside' },
@@ -243,7 +255,8 @@ export const rules: readonly Rule[] = [
   {
     cases: { to: 'strangerPublished' },
     answer: 'bridge',
-    because: 'From inside, published ports are reached through the host, which stands in for the client so that the answer comes back its way.',
+    because:
+      'From inside, published ports are reached through the host, which stands in for the client so that the answer comes back its way.',
   },
 ]
 

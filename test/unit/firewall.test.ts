@@ -61,6 +61,8 @@ describe('the table', () => {
       'add chain inet netmode forward { type filter hook forward priority 5; policy accept; }',
       'add rule inet netmode guard iifname != "lo" ip daddr 127.0.0.0/8 drop',
       'add rule inet netmode guard iifname @bridges ip saddr 127.0.0.0/8 drop',
+      'add rule inet netmode guard iifname != "lo" ip6 daddr ::1 drop',
+      'add rule inet netmode guard iifname @bridges ip6 saddr ::1 drop',
       'add rule inet netmode publish fib daddr type != local return',
       'add rule inet netmode publish dnat ip to meta l4proto . ip daddr . th dport map @publish4',
       'add rule inet netmode publish meta nfproto ipv4 dnat ip to meta l4proto . th dport map @publish4_any',

@@ -1,11 +1,11 @@
 /** The bridge driver: a bridge per network, a veth pair per endpoint. Every function only writes ops. */
 import type { FirewallNetwork } from '../../firewall/ruleset.js'
 import { networkElements, networkRoutes, networkSysctls } from '../../firewall/ruleset.js'
-import type { Step, Slot } from '../../plan/op.js'
+import type { Slot, Step } from '../../plan/op.js'
 import type { EndpointRecord, NetworkRecord } from '../../state/records.js'
-import { linkGroup } from './link-group.js'
-import type { Attachment, Driver } from './driver.js'
 import { broadcastOf, familyOf, prefixOf } from '../cidr.js'
+import type { Attachment, Driver } from './driver.js'
+import { linkGroup } from './link-group.js'
 
 /** What the firewall wants to know of a network. */
 function firewallNetwork(network: NetworkRecord): FirewallNetwork {
@@ -56,7 +56,7 @@ function removeSteps(network: NetworkRecord): Step[] {
 
 /**
  * One veth pair: the peer is born in the sandbox with its final name, the host's end on the bridge and up. Addresses come
- * before `up`, so that the kernel itself announces them (arp_notify, ndisc_notify) when the link comes up.
+ * before `up`, so that the kernel itself announces them (arp_notify, ndisc_notify).
  */
 function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, hairpin }: Attachment): Step[] {
   const { ifname, hostIfname, mac, mtu, ipv4, ipv6 } = endpoint
@@ -98,6 +98,11 @@ function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, 
       ? [{ apply: { op: 'address.add', ns: slot, link: inside, address: ipv6.address, prefix: ipv6.prefix, noDad: true } } as const]
       : []),
     { apply: { op: 'link.set', ns: slot, link: inside, up: true } },
+    // The kernel lets the host's end send on a work queue that may be late, and until then drops what goes to the sandbox. To be
+    // asked about the link makes it do so at once (rtnl_getlink, from 6.8). What was announced before may be lost: setting the
+    // MAC address, even to what it is, announces it again.
+    { apply: { op: 'link.list', name: hostIfname } },
+    { apply: { op: 'link.set', ns: slot, link: inside, mac } },
     ...defaultRoutes(endpoint, gateways, slot),
   ]
 }

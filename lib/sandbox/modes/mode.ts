@@ -1,5 +1,6 @@
 /** What a mode has to say: where the namespace comes from and where it goes. The rest is the same for all. */
 
+import type { NamespaceRef } from '../../contract.js'
 import type { Step } from '../../plan/op.js'
 import type { Layout } from '../../state/layout.js'
 import type { SandboxRecord } from '../../state/records.js'
@@ -8,19 +9,30 @@ import type { SandboxRecord } from '../../state/records.js'
 export const slot = 'sandbox'
 
 export interface ModeSteps {
-  /** Makes or opens the namespace as `slot`, ready for endpoints. */
-  enter(record: SandboxRecord, layout: Layout): Step[]
+  /** Makes or opens the namespace as `slot`, ready for endpoints. `adopted`: where to find it if not by the record's path yet. */
+  enter(record: SandboxRecord, layout: Layout, adopted?: NamespaceRef): Step[]
   /** Gives the namespace up. Absent things are fine. */
   leave(record: SandboxRecord, layout: Layout): Step[]
 }
 
 /** A namespace of its own: made by us and visible to `ip netns`, or adopted and left as it is. */
 export const ownNamespace: ModeSteps = {
-  enter: ({ name, netns }) => [
-    netns.owned
-      ? { apply: { op: 'netns.create', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } }
-      : { apply: { op: 'netns.open', path: netns.path, slot, ...(netns.inode !== undefined && { inode: BigInt(netns.inode) }) } },
+  enter: ({ name, netns }, _layout, adopted) => [
+    ...(netns.owned
+      ? [{ apply: { op: 'netns.create', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } } as const]
+      : [openNamespace(netns, adopted)]),
+    ...(netns.named ? [{ apply: { op: 'netns.attach', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } } as const] : []),
     { apply: { op: 'link.set', ns: slot, link: { name: 'lo', index: 1 }, up: true } },
   ],
-  leave: ({ name, netns }) => (netns.owned ? [{ apply: { op: 'netns.delete', name, missingOk: true } }] : []),
+  leave: ({ name, netns }) =>
+    netns.owned || netns.named ? [{ apply: { op: 'netns.delete', name, missingOk: true, ...inodeOf(netns) } }] : [],
+}
+
+/** Opens the namespace of a record as `slot`; fails where something else is at its place by now. */
+export function openNamespace(netns: SandboxRecord['netns'], ref: NamespaceRef = netns.path): Step {
+  return { apply: { op: 'netns.open', slot, ...(typeof ref === 'string' ? { path: ref } : ref), ...inodeOf(netns) } }
+}
+
+function inodeOf({ inode }: SandboxRecord['netns']): { inode?: bigint } {
+  return inode === undefined ? {} : { inode: BigInt(inode) }
 }

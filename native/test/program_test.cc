@@ -1,0 +1,143 @@
+// The runner and the pool: order, undo, cancellation, and many plans at once (run under ThreadSanitizer as well).
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "netns/namespace.h"
+#include "program/pool.h"
+#include "program/runner.h"
+#include "test/private_world.h"
+
+namespace netmode::program {
+namespace {
+
+const std::string kFolder = "/run/program-test";
+
+bool Exists(const std::string &path) {
+  struct stat found;
+  return stat(path.c_str(), &found) == 0;
+}
+
+Op MakeFolder(const std::string &path) { return {.name = "folder.create", .verb = Immediate{state::FolderCreate{.path = path}}}; }
+Op RemoveFolder(const std::string &path) { return {.name = "folder.remove", .verb = Immediate{state::FolderRemove{.path = path}}}; }
+Op MakeBridge(const std::string &name) {
+  rtnl::LinkAdd add;
+  add.name = name;
+  add.kind = rtnl::LinkKind::kBridge;
+  return {.name = "link.add", .verb = RtnlVerb{add}};
+}
+Op DeleteLink(const std::string &name) {
+  rtnl::LinkDelete gone;
+  gone.links = {{.name = name, .index = std::nullopt}};
+  return {.name = "link.delete", .verb = Immediate{gone}};
+}
+
+std::shared_ptr<Session> OpenSession() {
+  auto home = netns::OpenCurrent();
+  REQUIRE(home);
+  return std::make_shared<Session>(std::move(*home));
+}
+
+Report Run(Session &session, const std::vector<Step> &steps) {
+  const std::atomic<bool> cancelled = false;
+  Runner runner(session, cancelled);
+  Report report = runner.Run(steps);
+  CHECK_FALSE(runner.Stranded());
+  return report;
+}
+
+TEST_CASE("a plan that fails is taken back in reverse, also what was sent behind the message that failed") {
+  const test::PrivateWorld world;
+  const auto session = OpenSession();
+  const std::vector<Step> plan = {
+      {.apply = MakeFolder(kFolder), .undo = RemoveFolder(kFolder)},
+      {.apply = MakeBridge("pt0"), .undo = DeleteLink("pt0")},
+      {.apply = MakeBridge("lo"), .undo = std::nullopt},  // taken
+      {.apply = MakeBridge("pt1"), .undo = DeleteLink("pt1")},
+  };
+  const Report report = Run(*session, plan);
+  REQUIRE(report.failure);
+  CHECK(report.failure->step == 2);
+  CHECK(report.failure->error.code == EEXIST);
+  CHECK(report.failure->error.syscall == "link.add");
+  CHECK(report.undo.empty());
+  CHECK_FALSE(Exists(kFolder));
+  CHECK_FALSE(Exists("/sys/class/net/pt0"));
+  const Report again =
+      Run(*session, {{.apply = MakeBridge("pt0"), .undo = std::nullopt}, {.apply = MakeBridge("pt1"), .undo = std::nullopt}});
+  CHECK_FALSE(again.failure);
+  CHECK_FALSE(
+      Run(*session, {{.apply = DeleteLink("pt0"), .undo = std::nullopt}, {.apply = DeleteLink("pt1"), .undo = std::nullopt}}).failure);
+}
+
+TEST_CASE("what can't be undone is reported, and the journal stays") {
+  const test::PrivateWorld world;
+  const auto session = OpenSession();
+  const std::vector<Step> plan = {
+      {.apply = MakeFolder(kFolder), .undo = RemoveFolder(kFolder), .journal = true},
+      {.apply = MakeFolder(kFolder + "/x"), .undo = MakeFolder("/proc/nowhere")},  // an undo that fails
+      {.apply = MakeFolder(kFolder), .undo = std::nullopt},
+  };
+  const Report report = Run(*session, plan);
+  REQUIRE(report.failure);
+  REQUIRE(report.undo.size() == 1);
+  CHECK(report.undo[0].step == 1);
+  CHECK(Exists(kFolder));
+  CHECK_FALSE(Run(*session, {{.apply = RemoveFolder(kFolder), .undo = std::nullopt}}).failure);
+}
+
+TEST_CASE("a plan that is called off does nothing more and is taken back") {
+  const test::PrivateWorld world;
+  const auto session = OpenSession();
+  const std::atomic<bool> cancelled = true;
+  Runner runner(*session, cancelled);
+  const Report report = runner.Run({{.apply = MakeFolder(kFolder), .undo = RemoveFolder(kFolder)}});
+  REQUIRE(report.failure);
+  CHECK(report.failure->error.code == ECANCELED);
+  CHECK_FALSE(Exists(kFolder));
+}
+
+TEST_CASE("many plans at once all get an answer, and what waits when the pool ends is dropped") {
+  const test::PrivateWorld world;
+  constexpr int kPlans = 200;
+  const auto session = OpenSession();
+  std::atomic<int> told = 0;
+  std::vector<std::shared_ptr<Job>> finished;
+  {
+    Pool pool(4, [&] { ++told; });
+    for (int i = 0; i < kPlans; ++i) {
+      auto job = std::make_shared<Job>();
+      job->id = static_cast<std::uint32_t>(i);
+      job->session = session;
+      const std::string folder = kFolder + std::to_string(i);
+      job->steps.push_back({.apply = MakeFolder(folder), .undo = std::nullopt});
+      job->steps.push_back({.apply = RemoveFolder(folder), .undo = std::nullopt});
+      if (i % 7 == 0) job->cancelled = true;
+      REQUIRE(pool.Submit(job));
+    }
+    while (finished.size() < kPlans) {
+      for (auto &job : pool.TakeFinished()) finished.push_back(std::move(job));
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  CHECK(told == kPlans);
+  for (const auto &job : finished) CHECK(job->report.failure.has_value() == job->cancelled.load());
+  {
+    Pool pool(2, [] {});
+    for (int i = 0; i < kPlans; ++i) {
+      auto job = std::make_shared<Job>();
+      job->session = session;
+      job->steps.push_back({.apply = MakeFolder(kFolder), .undo = std::nullopt});
+      job->steps.push_back({.apply = RemoveFolder(kFolder), .undo = std::nullopt});
+      REQUIRE(pool.Submit(job));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace netmode::program

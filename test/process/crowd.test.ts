@@ -1,0 +1,100 @@
+/** Many processes at work on one host at the same time, without anyone to arrange it. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
+import type { SandboxOptions } from '../../lib/index.js'
+import { open } from '../setup/between.js'
+import { freshHost, type PrivateHost } from '../setup/namespace.js'
+import { requires } from '../setup/privilege.js'
+import { type Program, Programs } from '../setup/program.js'
+import { stateTree } from '../setup/state-tree.js'
+import type { Outcome } from './programs/crowd.js'
+
+const { test } = requires('root', 'program:nft')
+
+let programs: Programs
+let machine: PrivateHost
+beforeAll(async () => {
+  programs = await Programs.bundle('test/process/programs/crowd.ts')
+})
+afterAll(() => programs[Symbol.asyncDispose]())
+beforeEach(async () => {
+  machine = await freshHost()
+})
+afterEach(() => machine.remove())
+
+const processes = 20
+
+async function world(): Promise<object> {
+  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
+}
+
+/** Starts the processes, lets them all loose at once, and answers what came of it. They stay until `leave`. */
+async function crowd(sandboxes: (process: number) => readonly SandboxOptions[]): Promise<{ all: Program[]; outcomes: Outcome[] }> {
+  const all = Array.from({ length: processes }, (_, i) =>
+    programs.start('crowd', machine.netns, machine.stateDir, ...sandboxes(i).map(one => JSON.stringify(one))),
+  )
+  await Promise.all(all.map(one => one.hear()))
+  for (const one of all) one.say('go')
+  const outcomes = await Promise.all(all.map(async one => JSON.parse(await one.hear()) as Outcome[]))
+  return { all, outcomes: outcomes.flat() }
+}
+
+/** All remove what they made, at once. */
+async function leave(all: readonly Program[]): Promise<void> {
+  for (const one of all) one.say('enough')
+  expect(await Promise.all(all.map(one => one.end()))).toEqual(all.map(() => 0))
+  expect(all.map(one => one.errors).join('')).toBe('')
+}
+
+const made = (outcomes: readonly Outcome[]) => outcomes.flatMap(one => ('failed' in one ? [] : [one]))
+const failed = (outcomes: readonly Outcome[]) => outcomes.flatMap(one => ('failed' in one ? [one.failed] : []))
+
+const ten = (options: Partial<SandboxOptions>) => (process: number) =>
+  Array.from({ length: 10 }, (_, i) => ({ name: `box-${process}-${i}`, ...options }))
+
+test('20 processes create 10 sandboxes each on one network: 200 addresses, no two ports the same, all removed', async () => {
+  const host = await open(machine)
+  const lan = await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] })
+  const before = await world()
+  const { all, outcomes } = await crowd(ten({ network: 'lan', publish: ['80', '53/udp'] }))
+  expect(failed(outcomes)).toEqual([])
+  expect(new Set(made(outcomes).flatMap(({ addresses }) => addresses)).size).toBe(400)
+  expect(new Set(made(outcomes).flatMap(({ ports }) => ports)).size).toBe(800)
+  expect(await host.sandboxes.list()).toHaveLength(200)
+  const links = await machine.ipJson('-d', 'link', 'show')
+  expect(links.filter(({ master }) => master === lan.device)).toHaveLength(200)
+  await leave(all)
+  expect(await world()).toEqual(before)
+  await host.close()
+})
+
+test('20 processes begin on a fresh host: one table, one default network', async () => {
+  await (await open(machine)).close() // makes the state folder
+  const before = await world()
+  const { all, outcomes } = await crowd(process => [{ name: `box-${process}`, publish: ['80'] }])
+  expect(failed(outcomes)).toEqual([])
+  expect(new Set(made(outcomes).flatMap(({ addresses }) => addresses)).size).toBe(processes)
+  const host = await open(machine)
+  expect((await host.networks.list()).map(({ name, subnets }) => [name, subnets[0]?.subnet])).toEqual([['bridge', '172.17.0.0/16']])
+  expect(await machine.ipJson('link', 'show', 'type', 'bridge')).toHaveLength(1)
+  await leave(all)
+  expect(await host.networks.remove('bridge')).toBe(true)
+  expect(await world()).toEqual(before)
+  await host.close()
+})
+
+test.each<[string, Partial<SandboxOptions>, string]>([
+  ['name', { name: 'web' }, 'ERR_NETMODE_EXISTS'],
+  ['address', { ip: '10.9.0.9' }, 'ERR_NETMODE_ADDRESS_IN_USE'],
+  ['port', { publish: ['8080:80'] }, 'ERR_NETMODE_PORT_IN_USE'],
+])('20 processes ask for one %s: one gets it, nothing is left of the others', async (_, wanted, code) => {
+  const host = await open(machine)
+  await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24'] })
+  const before = await world()
+  const { all, outcomes } = await crowd(process => [{ name: `box-${process}`, network: 'lan', ...wanted }])
+  expect(made(outcomes)).toHaveLength(1)
+  expect(failed(outcomes)).toEqual(Array.from({ length: processes - 1 }, () => code))
+  expect(await host.sandboxes.list()).toHaveLength(1)
+  await leave(all)
+  expect(await world()).toEqual(before)
+  await host.close()
+})

@@ -1,0 +1,21 @@
+/** Uses everything that is said to start no program: `tour NETNS STATEDIR`. */
+import { openHost } from '../../../lib/index.js'
+
+const [netns = '', stateDir = ''] = process.argv.slice(2)
+const host = await openHost({ netns, stateDir })
+await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] })
+const web = await host.sandboxes.create({ name: 'web', publish: ['8080:80', '53:53/udp'] })
+await web.publish(['127.0.0.1:9000:90', '81'])
+await web.unpublish('8080')
+await web.attach('lan')
+await web.inspect()
+const socket = await web.udp()
+socket.close()
+await host.namespace.links.list()
+await web.detach('lan')
+await web.remove()
+await host.networks.remove('lan')
+await host.networks.remove('bridge')
+await host.recover()
+await host.close()
+process.stdout.write('done\n')
