@@ -182,11 +182,19 @@ export interface Namespace {
   readonly links: {
     list(filter?: { name?: string; master?: string }, op?: Op): Promise<readonly Link[]>
     add(
-      options: Omit<Verb<LinkAdd>, 'peer' | 'bornIn' | 'group'> & { peer?: { name: string; mac?: string; mtu?: number } },
+      options: Omit<Verb<LinkAdd>, 'peer' | 'bornIn' | 'group' | 'master' | 'parent'> & {
+        peer?: { name: string; mac?: string; mtu?: number }
+        master?: LinkName
+        parent?: LinkName
+      },
       op?: Op,
     ): Promise<Link>
-    set(options: Omit<Verb<LinkSet>, 'link' | 'moveTo' | 'name'> & { link: LinkName; rename?: string }, op?: Op): Promise<Link>
-    /** `ip link set … netns …`, optionally under a new name. */
+    /** `master: null` releases a port, an empty alias takes it away. */
+    set(
+      options: Omit<Verb<LinkSet>, 'link' | 'moveTo' | 'name' | 'master'> & { link: LinkName; master?: LinkName | null; rename?: string },
+      op?: Op,
+    ): Promise<Link>
+    /** `ip link set … netns …`, optionally under a new name. The kernel takes its addresses and brings it down. @throws EXISTS */
     move(options: { link: LinkName; to: NamespaceRef; rename?: string }, op?: Op): Promise<void>
     /** false: was not there. */
     delete(options: { link: LinkName }, op?: Op): Promise<boolean>

@@ -233,6 +233,7 @@ function codeOf(errno: string, op: string): ShortCode {
     if (errno === 'ENOENT' || errno === 'ESRCH' || errno === 'ESTALE') return 'NAMESPACE_GONE' // stale: another is in its place
     if (notANamespace.has(errno)) return 'NOT_A_NAMESPACE'
   }
+  if (op.startsWith('sysctl.') && errno === 'ENOENT') return 'NOT_FOUND'
   return codes[errno] ?? 'KERNEL'
 }
 

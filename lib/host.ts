@@ -75,7 +75,7 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
 /** Where state folders are kept: on tmpfs, so that they end with the kernel state that they describe. */
 function runtimeFolder(): string {
   if (process.geteuid?.() === 0) return '/run/netmode'
-  const folder = process.env['XDG_RUNTIME_DIR']
+  const folder = process.env.XDG_RUNTIME_DIR
   if (folder === undefined)
     throw fail('STATE', 'Without root, XDG_RUNTIME_DIR or stateDir has to say where the state folder is', { field: 'stateDir' })
   return join(folder, 'netmode')

@@ -17,6 +17,11 @@ export class Firewall {
     this.#there = there
   }
 
+  /** As far as is known. */
+  get there(): boolean {
+    return this.#there
+  }
+
   /** What makes the table; nothing if it is known to be there. The plan has to hold the state folder's lock alone. */
   steps(): Step[] {
     return this.#there || !this.enabled ? [] : this.tableSteps()

@@ -1,6 +1,6 @@
 /** A network namespace and the verbs of iproute2 on it: `host.namespace`, `sandbox.namespace`. */
 import type { Op as CallOptions, LinkName, NamespaceRef, Namespace as PublicNamespace } from '../contract.js'
-import { errnoName } from '../errors.js'
+import { errnoName, fail } from '../errors.js'
 import type { Identity, Output } from '../native.js'
 import type { Address, Link, Neighbor, Route } from '../plan/kernel-objects.js'
 import { type Mechanism, PlanFailure } from '../plan/mechanism.js'
@@ -49,10 +49,12 @@ export class Namespace implements PublicNamespace {
     },
     move: async (options, op) => {
       const { link, to, rename } = valid.linkMove(options)
-      await this.#run(
-        [open('target', to), { op: 'link.set', ...this.#ns, link, moveTo: 'target', ...(rename !== undefined && { name: rename }) }],
-        op,
-      )
+      const target = open('target', to)
+      // The kernel moves first and then finds the new name taken, which leaves the link there under its old one.
+      if (rename !== undefined && (await this.#list([target, { op: 'link.list', ns: 'target', name: rename }], op)).length > 0) {
+        throw fail('EXISTS', `A link called ${rename} exists in the target namespace`, { field: 'rename', subject: rename })
+      }
+      await this.#run([target, { op: 'link.set', ...this.#ns, link, moveTo: 'target', ...(rename !== undefined && { name: rename }) }], op)
     },
     delete: async (options, op) => this.#delete({ op: 'link.delete', ...this.#ns, links: [valid.linkDelete(options).link] }, op),
   }
@@ -107,8 +109,8 @@ export class Namespace implements PublicNamespace {
     await this.#run([op], call)
   }
 
-  async #list<T>(op: Op, call?: CallOptions): Promise<readonly T[]> {
-    return (await this.#run([op], call)) as unknown as readonly T[]
+  async #list<T>(op: Op | readonly Op[], call?: CallOptions): Promise<readonly T[]> {
+    return (await this.#run([op].flat(), call)) as unknown as readonly T[]
   }
 
   /** false: was not there. */

@@ -2,7 +2,7 @@
 
 import type { Context } from '../context.js'
 import type { Filter, Network, NetworkInfo, NetworkOptions, Op } from '../contract.js'
-import { errnoName, fail } from '../errors.js'
+import { errnoName, fail, isNetmodeError } from '../errors.js'
 import type { Firewall } from '../firewall/firewall.js'
 import type { Link } from '../plan/kernel-objects.js'
 import { PlanFailure } from '../plan/mechanism.js'
@@ -101,7 +101,7 @@ export class Networks {
     try {
       // Without the signal: what has begun to go can't be put back, so it goes to the end.
       await this.#context.mechanism.run(await this.removePlan(record))
-      await this.#removeTableIfUnused()
+      await this.removeTableIfUnused()
     } catch (error) {
       if (changedMeanwhile(error)) return await this.remove(name, op)
       if (error instanceof PlanFailure && error.op.op === 'expect.names') throw await this.#busy(record)
@@ -129,6 +129,23 @@ export class Networks {
     const { config } = this.#context
     if (known !== undefined || name !== defaultNetwork || !hasDefaultNetwork(config)) return known
     return new KnownNetwork(await this.#draft(networkOptions(defaultNetworkOptions(config)), signal), undefined, [])
+  }
+
+  /**
+   * Drafts something on a network; undefined: there is none. Where it is full as far as is known here, the disk is asked: others may
+   * have given addresses back.
+   */
+  async draftOn<T>(name: string, draft: (network: KnownNetwork) => T, signal?: AbortSignal) {
+    for (let known = await this.resolve(name, signal), again = true; known !== undefined; known = await this.resolve(name, signal)) {
+      try {
+        return { network: known, drafted: draft(known) }
+      } catch (error) {
+        if (!again || !(isNetmodeError(error) && error.code === 'ERR_NETMODE_EXHAUSTED')) throw error
+        again = false
+        this.forget(name)
+      }
+    }
+    return undefined
   }
 
   /** What was known of it may be wrong: read it again next time. */
@@ -282,7 +299,7 @@ export class Networks {
   }
 
   /** With the last network the ruleset goes as well. */
-  async #removeTableIfUnused(): Promise<void> {
+  async removeTableIfUnused(): Promise<void> {
     try {
       await this.#context.mechanism.run([
         lockRoot(this.#context.layout, 'exclusive'),

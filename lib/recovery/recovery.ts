@@ -46,6 +46,7 @@ export class Recoverer {
     const repaired = (await this.rebuildRuleset(signal)) ? ['ruleset'] : []
     const rolledBack = [...(await this.#finishNetworks(signal)), ...(await this.#finishSandboxes(repaired, signal))]
     for (const plan of await sweepPlans(this.#context, this.#store, strays, damaged.length > 0)) await this.#try(plan, signal)
+    if (this.#ground.firewall.there && (await this.#store.networks()).records.length === 0) await this.#networks.removeTableIfUnused()
     return { rolledBack: rolledBack.sort(), repaired, damaged }
   }
 
@@ -138,11 +139,7 @@ export class Recoverer {
   #forgetPlan(name: string, files: readonly string[]): Plan {
     const { layout } = this.#context
     const path = layout.sandbox(name)
-    return [
-      lockRoot(layout, 'exclusive'),
-      { apply: { op: 'expect.names', path, names: files } },
-      { apply: { op: 'folder.remove', path } },
-    ]
+    return [lockRoot(layout, 'exclusive'), { apply: { op: 'expect.names', path, names: files } }, { apply: { op: 'folder.remove', path } }]
   }
 
   async #setDamagedAside(): Promise<readonly string[]> {

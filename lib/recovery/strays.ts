@@ -1,10 +1,11 @@
 /** Strays: links, claims and elements of ours that no record knows of. */
 import type { Context } from '../context.js'
+import type { Protocol } from '../contract.js'
 import { tableName } from '../firewall/ruleset.js'
 import type { NftListing } from '../native.js'
 import { linkGroup } from '../network/drivers/link-group.js'
 import type { Link } from '../plan/kernel-objects.js'
-import type { Plan, Step } from '../plan/op.js'
+import type { Op, Plan, Step } from '../plan/op.js'
 import { lockRoot } from '../state/lock.js'
 import { format, type SandboxRecord } from '../state/records.js'
 import type { Claim, Store } from '../state/store.js'
@@ -14,6 +15,8 @@ export interface Candidates {
   readonly links: readonly Link[]
   readonly leases: readonly Claim[]
   readonly ports: readonly Claim[]
+  /** Ids that have a folder of leases. */
+  readonly networkIds: readonly string[]
 }
 
 /** Links of ours are known by their group, which they have from birth. */
@@ -23,6 +26,7 @@ export async function findStrays({ mechanism, layout }: Context, store: Store, s
     links: links.filter(({ group }) => group === linkGroup),
     leases: await store.claims(layout.leases),
     ports: await store.claims(layout.ports),
+    networkIds: await store.networkIds(),
   }
 }
 
@@ -30,7 +34,7 @@ export async function findStrays({ mechanism, layout }: Context, store: Store, s
 export async function sweepPlans(
   context: Context,
   store: Store,
-  { links, leases, ports }: Candidates,
+  { links, leases, ports, networkIds }: Candidates,
   elements: boolean,
 ): Promise<readonly Plan[]> {
   const { records: sandboxes } = await store.sandboxes()
@@ -41,23 +45,39 @@ export async function sweepPlans(
     ...networks.map(({ device }) => device),
   ])
   const strayLinks = links.filter(({ name }) => !devices.has(name)).map(({ name, index }) => ({ name, index }))
-  const strayClaims = [
-    ...leases.filter(claim => !holdsLease(byName.get(claim.holder), claim)),
-    ...ports.filter(claim => !holdsPort(byName.get(claim.holder), claim)),
-  ]
+  const strayLeases = leases.filter(claim => !holdsLease(byName.get(claim.holder), claim))
+  const strayPorts = ports.filter(claim => !holdsPort(byName.get(claim.holder), claim))
+  const strayIds = networkIds.filter(id => !networks.some(network => network.id === id))
   return [
     ...(strayLinks.length > 0 ? [[{ apply: { op: 'link.delete', links: strayLinks, missingOk: true } } as const]] : []),
-    ...strayClaims.map(claim => releasePlan(context, byName.get(claim.holder), claim)),
+    ...strayLeases.map(claim => releasePlan(context, byName.get(claim.holder), claim, leaseRelease(claim))),
+    ...strayPorts.map(claim => releasePlan(context, byName.get(claim.holder), claim, portRelease(context, claim))),
+    ...strayIds.map(id => forgetLeasesPlan(context, id)),
     ...(elements ? [await elementPlan(context, byName)] : []),
   ]
 }
 
 /** With everybody else kept out, and only if the holder is still who it was: a claim made meanwhile is not taken away. */
-function releasePlan({ layout }: Context, holder: SandboxRecord | undefined, { path, holder: name }: Claim): Plan {
+function releasePlan({ layout }: Context, holder: SandboxRecord | undefined, { holder: name }: Claim, release: Op): Plan {
   const unchanged: Step = holder
     ? { apply: { op: 'expect.unchanged', path: layout.sandboxRecord(name), text: format(holder) } }
     : { apply: { op: 'expect.names', path: layout.sandbox(name), names: [] } }
-  return [lockRoot(layout, 'exclusive'), unchanged, { apply: { op: 'release', path, holder: name } }]
+  return [lockRoot(layout, 'exclusive'), unchanged, { apply: release }]
+}
+
+function leaseRelease({ path, holder }: Claim): Op {
+  return { op: 'release', path, holder }
+}
+
+function portRelease({ layout }: Context, { group, name, holder }: Claim): Op {
+  const [protocol, port] = group.split('-') as [Protocol, string]
+  return { op: 'port.release', folder: layout.ports, protocol, address: name, port: Number(port), holder }
+}
+
+/** The leases of a network that is gone, once nobody holds one of them. */
+function forgetLeasesPlan({ layout }: Context, id: string): Plan {
+  const path = layout.networkLeases(id)
+  return [lockRoot(layout, 'exclusive'), { apply: { op: 'expect.names', path, names: [] } }, { apply: { op: 'folder.remove', path } }]
 }
 
 function holdsLease(holder: SandboxRecord | undefined, { group, name }: Claim): boolean {

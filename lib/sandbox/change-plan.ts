@@ -35,7 +35,7 @@ export interface Change {
  * change breaks off: what was being added, and what was being removed.
  */
 export function changing(before: SandboxRecord, after: SandboxRecord): SandboxRecord {
-  const ports = difference(before.ports, after.ports, samePort)
+  const ports = difference(before.ports, after.ports, theVery)
   const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
   return {
     ...before,
@@ -62,7 +62,7 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
   const { layout, firewall, resolver } = ground
   const { name } = before
   const path = layout.sandboxRecord(name)
-  const ports = difference(before.ports, after.ports, samePort)
+  const ports = difference(before.ports, after.ports, theVery)
   const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
   const attached = endpoints.added.length + endpoints.removed.length > 0
   const firewallSteps = networks.length > 0 ? firewall.steps() : []
@@ -96,12 +96,7 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
  * Puts a sandbox right whose change broke off: what was pending is taken away, all else is as the record says. `holds`: what it
  * really holds. `immediate`: fails with EWOULDBLOCK where somebody is at work.
  */
-export function healPlan(
-  ground: Ground,
-  record: SandboxRecord,
-  holds: Published,
-  options: { readonly immediate?: boolean } = {},
-): Step[] {
+export function healPlan(ground: Ground, record: SandboxRecord, holds: Published, options: { readonly immediate?: boolean } = {}): Step[] {
   const { layout, resolver } = ground
   const { name } = record
   const { pending = { ports: [], endpoints: [] }, ...rest } = record
@@ -165,6 +160,11 @@ function defaultRoutes(before: readonly EndpointRecord[], after: readonly Endpoi
 
 function difference<T>(before: readonly T[], after: readonly T[], same: (a: T) => (b: T) => boolean) {
   return { added: after.filter(one => !before.some(same(one))), removed: before.filter(one => !after.some(same(one))) }
+}
+
+/** A port that is asked for again is another one, and finds the first in its way. */
+function theVery(a: PortRecord): (b: PortRecord) => boolean {
+  return b => a === b
 }
 
 function samePort(a: PortRecord): (b: PortRecord) => boolean {

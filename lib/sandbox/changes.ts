@@ -1,6 +1,7 @@
 /** Changing live sandboxes: ports published and taken back, networks attached and detached. */
 import type { Context } from '../context.js'
 import { fail } from '../errors.js'
+import type { KnownNetwork } from '../network/known-network.js'
 import { type Networks, notFound } from '../network/networks.js'
 import type { Link } from '../plan/kernel-objects.js'
 import type { Plan } from '../plan/op.js'
@@ -52,7 +53,7 @@ export class Changes {
   publish(record: SandboxRecord, requests: readonly PortRequest[], signal?: AbortSignal): Promise<Changed<readonly PortRecord[]>> {
     const refused = new Refused()
     const draft = (current: SandboxRecord) => this.#draftPublish(current, requests, refused, signal)
-    return this.#run(record, draft, async error => avoidPort(error, requests, refused), signal)
+    return this.#run(record, draft, async error => avoidPort(error, requests, refused, 'ports'), signal)
   }
 
   /** The plan of `publish`, for explain. */
@@ -114,11 +115,12 @@ export class Changes {
     if (current.endpoints.some(endpoint => endpoint.network === name)) {
       throw fail('EXISTS', `Sandbox ${current.name} is attached to network ${name} already`, { field: 'network', subject: name })
     }
-    const network = await this.#networks.resolve(name, signal)
-    if (network === undefined) throw notFound(name)
     const taken = [...current.endpoints.map(endpoint => endpoint.ifname), ...(await this.#foreignLinks(current, signal))]
-    const ifname = options.ifname ?? freeIfname(taken)
-    const endpoint = draftEndpoint(network, { ...options, network: name }, ifname, '')
+    const attachment = { ...options, network: name }
+    const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, options.ifname ?? freeIfname(taken), '')
+    const found = await this.#networks.draftOn(name, draft, signal)
+    if (found === undefined) throw notFound(name)
+    const { network, drafted: endpoint } = found
     const after = { ...current, endpoints: [...current.endpoints, endpoint] }
     return {
       changed: endpoint,
@@ -149,7 +151,7 @@ export class Changes {
   ): Promise<Changed<T>> {
     let current = await record
     for (let attempt = 1; ; attempt++) {
-      if (current.phase !== 'ready') current = await this.#healed(current, signal)
+      while (current.phase !== 'ready') current = await this.#healed(current, signal)
       let drafted: Draft<T>
       try {
         drafted = await draft(current)

@@ -1,4 +1,6 @@
 /** Making a sandbox: a draft, a plan, and another draft where somebody else was faster. */
+import { existsSync } from 'node:fs'
+
 import type { Context } from '../context.js'
 import type { NamespaceRef } from '../contract.js'
 import { fail, invalid } from '../errors.js'
@@ -75,12 +77,13 @@ export class Creation {
     const endpoints: SandboxRecord['endpoints'] = []
     try {
       for (const [i, attachment] of this.#options.attachments.entries()) {
-        const network = await this.#networks.resolve(attachment.network, signal)
-        if (network === undefined) throw notFound(attachment.network)
         const taken = [...links, ...endpoints.map(one => one.ifname), ...this.#options.attachments.flatMap(({ ifname }) => ifname ?? [])]
         const field = this.#options.attachments.length > 1 ? `networks[${i}].` : ''
-        endpoints.push(draftEndpoint(network, attachment, attachment.ifname ?? freeIfname(taken), field))
-        networks.push(network)
+        const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, attachment.ifname ?? freeIfname(taken), field)
+        const found = await this.#networks.draftOn(attachment.network, draft, signal)
+        if (found === undefined) throw notFound(attachment.network)
+        endpoints.push(found.drafted)
+        networks.push(found.network)
       }
       const ports = await this.#ports.choose(this.#requests(), endpoints, this.#refused, { field: 'publish', signal })
       return { record: { ...record, endpoints, ports }, networks, entrance }
@@ -117,7 +120,7 @@ export class Creation {
   /** Was somebody else faster, so that a new draft can succeed? */
   async canRetry(error: unknown, { networks, entrance }: Draft): Promise<boolean> {
     if (entrance.owner && changedMeanwhile(error)) return true
-    if (avoidPort(error, this.#requests(), this.#refused)) return true
+    if (avoidPort(error, this.#requests(), this.#refused, 'publish')) return true
     const wanted = this.#options.attachments.flatMap(({ ip, ip6 }) => [ip, ip6])
     return this.#networks.canRetry(error, networks, wanted)
   }
@@ -139,7 +142,12 @@ export class Creation {
   async #place(signal?: AbortSignal): Promise<Place> {
     const { mode, name, netns } = this.#options
     if (mode === 'host') return { netns: { path: this.#context.netnsPath, owned: false }, links: [] }
-    return netns === undefined ? { netns: { path: `/run/netns/${name}`, owned: true }, links: [] } : this.#adopt(netns, signal)
+    if (netns !== undefined) return this.#adopt(netns, signal)
+    const path = `/run/netns/${name}`
+    // Looked at before there is a record: one that broke off right before the namespace was to be made would be taken for its owner.
+    if (existsSync(path) && !existsSync(this.#context.layout.sandbox(name)))
+      throw fail('EXISTS', `A network namespace called ${name} exists`, { field: 'name', subject: name })
+    return { netns: { path, owned: true }, links: [] }
   }
 
   /**

@@ -90,9 +90,17 @@ function hostPortOf(request: PortRequest, random: RandomPorts, taken: (port: num
   })
 }
 
-/** The port that a claim found taken is not tried again; true if there may be another. */
-export function avoidPort(error: unknown, requests: readonly PortRequest[], refused: Refused): boolean {
-  if (!(error instanceof PlanFailure) || error.op.op !== 'port.claim' || errnoName(error.errno) !== 'EADDRINUSE') return false
+/**
+ * The port that a claim found taken is not tried again; true if there may be another. `field`: where the requests came from.
+ * @throws INVALID_ARGUMENT when the host has no such address
+ */
+export function avoidPort(error: unknown, requests: readonly PortRequest[], refused: Refused, field: string): boolean {
+  if (!(error instanceof PlanFailure) || error.op.op !== 'port.claim') return false
+  const { address } = error.op
+  const asked = requests.findIndex(({ hostIp }) => hostIp === address)
+  if (errnoName(error.errno) === 'EADDRNOTAVAIL')
+    throw invalid(asked < 0 ? 'config.ip' : `${field}[${asked}].hostIp`, 'an address of this host', address)
+  if (errnoName(error.errno) !== 'EADDRINUSE') return false
   const { protocol, port } = error.op
   if (refused.has(protocol, port)) return false // it was asked for by itself too
   refused.add({ protocol, hostPort: port })

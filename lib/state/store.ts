@@ -81,6 +81,11 @@ export class Store {
     return list(this.#layout.networkLeases(networkId))
   }
 
+  /** Ids that have a folder of leases. */
+  networkIds(): Promise<readonly string[]> {
+    return list(this.#layout.leases)
+  }
+
   /** Every claim below a folder of claims (leases, ports). */
   async claims(folder: string): Promise<readonly Claim[]> {
     const claims: Claim[] = []

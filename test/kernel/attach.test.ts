@@ -59,9 +59,12 @@ async function world(): Promise<object> {
       links
         .list()
         .then(all => all.map(({ name, master, alias, group, up, mtu }) => ({ name, master: Boolean(master), alias, group, up, mtu }))),
-      addresses
-        .list()
-        .then(all => all.filter(({ scope }) => scope === 'global').map(({ address, prefix }) => `${address}/${prefix}`).sort()),
+      addresses.list().then(all =>
+        all
+          .filter(({ scope }) => scope === 'global')
+          .map(({ address, prefix }) => `${address}/${prefix}`)
+          .sort(),
+      ),
       routes.list().then(all => all.filter(({ to }) => !/^fe80|^ff00/.test(to)).map(({ to, via, metric }) => ({ to, via, metric }))),
     ]),
   ])
@@ -263,7 +266,7 @@ describe('names and addresses', () => {
     })
     const [link] = await inside.ipJson('address', 'show', 'data0')
     expect(link).toMatchObject({ address: '02:00:5e:00:53:01', mtu: endpoint.mtu })
-    const addresses = (link?.addr_info as { local: string }[]).map(({ local }) => local)
+    const addresses = ((link?.addr_info ?? []) as { local: string }[]).map(({ local }) => local)
     expect(addresses).toEqual(expect.arrayContaining(['10.8.0.88', 'fd00:8::88']))
     expect((await host.sandboxes.get('web'))?.endpoints).toEqual(web.endpoints)
     expect(await host.sandboxes.inspect('web')).toMatchObject({
@@ -471,6 +474,19 @@ describe('several at work on one sandbox', () => {
     await web.refresh()
     expect(web.endpoints.map(({ network }) => network)).toEqual(['lan'])
     await Promise.all(others.map(one => one.close()))
+  })
+
+  test('an address that another process has given back is free again', async () => {
+    await host.networks.create({ name: 'small', subnets: ['10.5.0.0/30'] }) // room for one
+    const other = await open(machine)
+    const guest = await other.sandboxes.create({ name: 'guest', network: 'small' })
+    await expect(web.attach('small')).rejects.toMatchObject({ code: 'ERR_NETMODE_EXHAUSTED', subject: 'small' })
+    await guest.remove()
+    expect(await web.attach('small')).toMatchObject({ ipv4: { address: '10.5.0.2' } })
+    await expect(other.sandboxes.create({ name: 'late', network: 'small' })).rejects.toMatchObject({ code: 'ERR_NETMODE_EXHAUSTED' })
+    await web.detach('small')
+    await other.sandboxes.create({ name: 'late', network: 'small' })
+    await other.close()
   })
 
   test('the one that comes too late is told so', async () => {

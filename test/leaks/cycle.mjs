@@ -17,7 +17,10 @@ for (let round = 0; round < 5; round++) {
   const controller = new AbortController()
   const aborted = host.sandboxes.create({ name: 'aborted', network: 'lan' }, { signal: controller.signal })
   controller.abort()
-  await aborted.then(sandbox => sandbox.remove(), () => {})
+  await aborted.then(
+    sandbox => sandbox.remove(),
+    () => {},
+  )
   await host.namespace.links.list()
   await host.namespace.routes.list()
   await host.sandboxes.removeAll(names)

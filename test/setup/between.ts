@@ -1,6 +1,7 @@
 /** What a test puts between policy and kernel: plans are kept, changed, cut short. */
-import { type Host, openHost } from '../../lib/index.js'
+
 import { openHostWith } from '../../lib/host.js'
+import { type Host, openHost } from '../../lib/index.js'
 import type { Mechanism } from '../../lib/plan/mechanism.js'
 import type { Op, Plan } from '../../lib/plan/op.js'
 import type { PrivateHost } from './namespace.js'

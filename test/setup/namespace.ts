@@ -153,21 +153,31 @@ export async function freshHost(name = `host${++made}`): Promise<PrivateHost> {
   return host
 }
 
+/** One shell for all of them: tests look often, and starting a program takes longer than what it does. */
+const kLook = [
+  'ip -j -d link show',
+  'ip -j address show',
+  'ip -j -4 route show table all',
+  'ip -j -6 route show table all',
+  'ip -j -4 rule show',
+  'ip -j -6 rule show',
+  'ip -j neighbor show nud permanent',
+  'nft -j list ruleset',
+]
+const kDivider = '--- next ---'
+
 /** What this namespace (and the state folder) holds; see `Dump`. */
 export async function dump(namespace: PrivateNamespace, stateDir?: string): Promise<Dump> {
-  const ipJson = (...args: string[]): ReturnType<PrivateNamespace['ipJson']> => namespace.ipJson(...args)
-  const [links, addresses, routes4, routes6, rules4, rules6, neighbors, ruleset, namespaces, state] = await Promise.all([
-    ipJson('-d', 'link', 'show'),
-    ipJson('address', 'show'),
-    ipJson('-4', 'route', 'show', 'table', 'all'),
-    ipJson('-6', 'route', 'show', 'table', 'all'),
-    ipJson('-4', 'rule', 'show'),
-    ipJson('-6', 'rule', 'show'),
-    ipJson('neighbor', 'show', 'nud', 'permanent'),
-    namespace.nft('-j', 'list', 'ruleset'),
+  const [looked, namespaces, state] = await Promise.all([
+    namespace.run('sh', '-ec', kLook.join(`; echo '${kDivider}'; `)),
     readdir('/run/netns'),
     stateDir ? readTree(stateDir) : {},
   ])
+  const [links = [], addresses = [], routes4 = [], routes6 = [], rules4 = [], rules6 = [], neighbors = []] = looked
+    .split(kDivider)
+    .slice(0, -1)
+    .map(parseList)
+  const ruleset = looked.slice(looked.lastIndexOf(kDivider) + kDivider.length)
   return {
     links: sorted(links.map(link => without(link, [...kLinkNoise, ...kTimers]))),
     addresses: sorted(addresses.flatMap(addressesOf)),

@@ -139,7 +139,15 @@ describe('a network', () => {
   })
 
   it('with IPv6 has ::1 as a local address on its bridge, under a metric of its own', () => {
-    const route = { op: 'route.add', to: '::1/128', family: 6, link: { name: 'nm0' }, type: 'local', table: 255, metric: expect.any(Number) }
+    const route = {
+      op: 'route.add',
+      to: '::1/128',
+      family: 6,
+      link: { name: 'nm0' },
+      type: 'local',
+      table: 255,
+      metric: expect.any(Number),
+    }
     expect(networkRoutes(network)).toEqual([route])
     expect(networkRoutes({ ...network, device: 'nm1' })[0]?.metric).not.toBe(networkRoutes(network)[0]?.metric)
     expect(networkRoutes({ ...network, subnets6: [] })).toEqual([])
