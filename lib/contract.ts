@@ -98,7 +98,10 @@ export interface SandboxOptions extends EndpointOptions {
   network?: 'bridge' | 'host' | 'none' | `container:${string}` | (string & {})
   /** Several networks instead of `network` and of the endpoint options. */
   networks?: readonly ({ network: string } & EndpointOptions)[]
-  /** Adopt this namespace; it is never deleted. Absent: one is made. */
+  /**
+   * Adopt this namespace; it is never deleted. Absent: one is made. A descriptor may be closed afterwards: what it leads to gets the
+   * sandbox's name in /run/netns (as `ip netns attach`), and that name goes with the sandbox.
+   */
   netns?: NamespaceRef
   publish?: readonly PortInput[]
   /** `80`, `80/udp`, `8000-8010/tcp`: what `publishAll` publishes. */
@@ -123,7 +126,7 @@ export interface Sandbox {
   readonly id: string
   readonly name: string
   readonly mode: Mode
-  /** Path of the namespace, `/run/netns/NAME` unless adopted. */
+  /** Path of the namespace: `/run/netns/NAME`, that of the adopted one, `/proc/PID/ns/net` if adopted by pid. */
   readonly netns: string
   readonly labels: Labels
   readonly ephemeral: boolean

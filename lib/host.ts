@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 
 import type { BridgeFilter, Context } from './context.js'
 import type { Finding, Host, Op, OpenHostOptions, Operations, Namespace as PublicNamespace, Recovery } from './contract.js'
-import { errnoName, fail } from './errors.js'
+import { errnoName, fail, invalid } from './errors.js'
 import { Firewall } from './firewall/firewall.js'
 import { tableName } from './firewall/ruleset.js'
 import { NamedNamespaces } from './namespace/named-namespaces.js'
@@ -131,10 +131,12 @@ class OpenHost {
         if (known?.record.phase !== 'ready') throw notFound(name)
         return explain(this.networks.removePlan(known.record))
       }
-      default: {
+      case 'publish': {
         const [sandbox, ports] = args as Operations['publish']
         return explain(await this.sandboxes.publishPlan(sandbox, publishInputs(ports, 'ports')))
       }
+      default:
+        throw invalid('operation', 'one of sandboxes.create, sandboxes.remove, networks.create, networks.remove, publish', operation)
     }
   }
 

@@ -273,17 +273,20 @@ Result<netlink::Socket *> Runner::Netfilter() {
 // ------------------------------------------------------------------------------------------------ immediate verbs
 
 Result<Output> Runner::Do(const state::Lock &op) {
-  // Whoever waits to be alone holds the gate meanwhile, so that nobody new gets in.
-  UniqueFd gate;
+  // Whoever waits to be alone holds the gate meanwhile, so that nobody new gets in; who shares lets go of it at once.
+  Result<UniqueFd> gate;
   if (op.gate) {
-    auto passed = state::Acquire({.path = *op.gate, .mode = op.mode, .immediate = op.immediate}, &cancelled_);
-    if (!passed) return std::unexpected(passed.error());
-    gate = std::move(*passed);
+    gate = state::Acquire({.path = *op.gate, .mode = op.mode, .immediate = op.immediate}, &cancelled_);
+    if (!gate) return std::unexpected(gate.error());
   }
   auto lock = state::Acquire(op, &cancelled_);
-  if (gate.Valid() && (!lock || op.mode == state::Lock::Mode::kShared)) state::Drop(std::move(gate));
+  const bool keep = lock && op.mode == state::Lock::Mode::kExclusive;
+  if (op.gate && keep) {
+    locks_.push_back(std::move(*gate));
+  } else if (op.gate) {
+    state::Drop(std::move(*gate));
+  }
   if (!lock) return std::unexpected(lock.error());
-  if (gate.Valid()) locks_.push_back(std::move(gate));
   locks_.push_back(std::move(*lock));
   return Output{};
 }
@@ -426,10 +429,11 @@ Result<Output> Runner::Do(const Other &op) {
     const auto socket = Rtnl(op.ns);
     if (!socket) return std::unexpected(socket.error());
     auto list = [&] {
-      if constexpr (requires { rtnl::List(**socket, op, *this); })
+      if constexpr (requires { rtnl::List(**socket, op, *this); }) {
         return rtnl::List(**socket, op, *this);
-      else
+      } else {
         return rtnl::List(**socket, op);
+      }
     }();
     if (!list) return std::unexpected(list.error());
     return Output{std::move(*list)};

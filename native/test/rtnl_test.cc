@@ -674,7 +674,15 @@ TEST_CASE("conntrack: only the flows to that address and port are forgotten") {
   CHECK(conntrack::Flush(*socket, flush).value() == 0);
   ConntrackFlush anywhere = flush;
   anywhere.address.reset();
-  CHECK(conntrack::Flush(*socket, anywhere).value() == 3);  // 127.0.0.3; the IPv6 flow is another family's
+  const auto nobodys = [](const IpAddress &) -> Result<bool> { return false; };
+  CHECK(conntrack::Flush(*socket, anywhere, nobodys).value() == 0);
+  auto rtnl = Socket::Open(NETLINK_ROUTE);
+  REQUIRE(rtnl.has_value());
+  CHECK(IsLocal(*rtnl, ParseIp("127.0.0.3").value()).value());
+  CHECK(IsLocal(*rtnl, ParseIp("::1").value()).value());
+  CHECK_FALSE(IsLocal(*rtnl, ParseIp("198.51.100.2").value()).value());
+  const auto own = [&](const IpAddress &address) { return IsLocal(*rtnl, address); };
+  CHECK(conntrack::Flush(*socket, anywhere, own).value() == 3);  // 127.0.0.3; the IPv6 flow is another family's
   anywhere.protocol = Protocol::kTcp;
   CHECK(conntrack::Flush(*socket, anywhere).value() == 0);
   anywhere.protocol = Protocol::kUdp;

@@ -441,6 +441,26 @@ privileged.describe('with a host', () => {
     await once(inside, 'close')
   })
 
+  it('netns add, attach and del make and take names that ip netns knows, and take those that it made', async () => {
+    const names = async () => (await run('ip', ['-j', 'netns', 'list'])).trim()
+    const before = await names()
+    await ok('netns', 'add', 'made')
+    expect(await names()).toContain('"made"')
+    expect(await run('ip', ['-n', 'made', '-br', 'link'])).toMatch(/^lo +DOWN/)
+    expect((await netmode('netns', 'add', 'made')).stderr).toContain('exists')
+    const tenant = host.outside.spawn('sh', ['-c', 'echo ready; read line'])
+    await once(tenant.stdout as NodeJS.ReadableStream, 'data')
+    await ok('netns', 'attach', 'named', String(tenant.pid))
+    expect(await run('ip', ['-n', 'named', '-4', '-br', 'address', 'show', 'eth0'])).toContain('198.51.100.2/24')
+    tenant.stdin?.end()
+    await once(tenant, 'close')
+    await run('ip', ['netns', 'delete', 'made'])
+    await run('ip', ['netns', 'add', 'theirs'])
+    await ok('netns', 'del', 'named', 'theirs')
+    expect((await netmode('netns', 'del', 'theirs')).status).toBe(1)
+    expect(await names()).toBe(before)
+  })
+
   it('works from another namespace with --host-netns', async () => {
     const { spawn } = await import('node:child_process')
     const child = spawn(process.execPath, [

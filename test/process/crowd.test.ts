@@ -13,7 +13,7 @@ const { test } = requires('root', 'program:nft')
 let programs: Programs
 let machine: PrivateHost
 beforeAll(async () => {
-  programs = await Programs.bundle('test/process/programs/crowd.ts')
+  programs = await Programs.bundle('test/process/programs/crowd.ts', 'test/process/programs/live.ts')
 })
 afterAll(() => programs[Symbol.asyncDispose]())
 beforeEach(async () => {
@@ -101,6 +101,27 @@ test('20 processes ask for one name, one address, one port: one gets each, nothi
     expect(failed(ours)).toEqual(Array.from({ length: processes - 1 }, () => code))
   }
   expect(await host.sandboxes.list()).toHaveLength(contested.length)
+  await leave(all)
+  expect(await world()).toEqual(before)
+  await host.close()
+})
+
+test('20 processes attach, publish, unpublish and detach at once, also on one sandbox that all share', async () => {
+  const host = await open(machine)
+  await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24'] })
+  await host.networks.create({ name: 'back', subnets: ['10.8.0.0/24'] })
+  const web = await host.sandboxes.create({ name: 'web', network: 'lan', publish: ['8080:80'] })
+  const before = await world()
+  const all = Array.from({ length: processes }, (_, i) => programs.start('live', machine.netns, machine.stateDir, `box-${i}`, 'web'))
+  await Promise.all(all.map(one => one.hear()))
+  for (const one of all) one.say('go')
+  const told = await Promise.all(all.map(async one => JSON.parse(await one.hear()) as { address: string; ports: string[] }))
+  expect(new Set(told.map(({ address }) => address)).size).toBe(processes)
+  const ports = told.flatMap(one => one.ports)
+  expect(ports).toHaveLength(4 * processes)
+  expect(new Set(ports).size).toBe(4 * processes)
+  expect((await web.refresh()).ports).toHaveLength(1 + 2 * processes)
+  expect(Object.keys((await host.networks.inspect('back')).Containers as object)).toHaveLength(processes)
   await leave(all)
   expect(await world()).toEqual(before)
   await host.close()
