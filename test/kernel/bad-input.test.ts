@@ -394,10 +394,12 @@ dropping.describe('without a capability', () => {
   })
   afterAll(() => programs[Symbol.asyncDispose]())
 
-  const { LD_PRELOAD: _, ...env } = process.env
+  // A sanitizer's run-time library is for Node alone.
+  const { LD_PRELOAD: preload, ...env } = process.env
+  const node = preload === undefined ? [process.execPath] : ['env', `LD_PRELOAD=${preload}`, process.execPath]
   const withoutCapability = (name: string, args: readonly string[]): Program => {
     const drop = ['--bounding-set', `-${name}`, '--inh-caps', `-${name}`]
-    return new Program(spawn('setpriv', [...drop, process.execPath, programs.path('try-open'), ...args], { stdio: 'pipe', env }))
+    return new Program(spawn('setpriv', [...drop, ...node, programs.path('try-open'), ...args], { stdio: 'pipe', env }))
   }
 
   test.each([

@@ -399,6 +399,7 @@ describe('a namespace that was there before', () => {
 
   test('another one in its place is not mistaken for it', async () => {
     const vm = await create({ name: 'vm', network: 'lan', netns: guest.netns })
+    using _ = await tenant() // the old one lives on, so that the new one can't have its inode
     await run('ip', ['netns', 'delete', guest.name])
     await run('ip', ['netns', 'add', guest.name])
     await expect(vm.attach('back')).rejects.toMatchObject({ code: 'ERR_NETMODE_NAMESPACE_GONE' })

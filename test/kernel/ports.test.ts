@@ -123,7 +123,7 @@ describe('what -p means', () => {
     )
     for (const port of [80, 81, 82])
       expect(new Set(published.filter(one => one.containerPort === port).map(one => one.hostPort)).size).toBe(1)
-    expect(new Set((await web.publish('0.0.0.0::83')).map(({ hostIp }) => hostIp))).toEqual(new Set(['0.0.0.0']))
+    expect(new Set((await web.publish('83')).map(({ hostIp }) => hostIp))).toEqual(new Set(['0.0.0.0', '::']))
     expect([...new Set(web.ports.map(({ hostPort }) => hostPort))].sort()).toEqual([40_000, 40_006, 40_007, 40_009])
     await expect(web.publish('84')).rejects.toMatchObject({
       code: 'ERR_NETMODE_EXHAUSTED',

@@ -46,8 +46,10 @@ async function removeAll(): Promise<void> {
 traced.test('the library starts no program', async () => {
   const log = '/run/execs'
   const strace = ['-f', '--seccomp-bpf', '-e', 'trace=execve,execveat', '-o', log]
-  const args = [...strace, process.execPath, programs.path('tour'), machine.netns, machine.stateDir]
-  const { LD_PRELOAD: _, ...env } = process.env
+  // A sanitizer's run-time library is for Node alone.
+  const { LD_PRELOAD: preload, ...env } = process.env
+  const only = preload === undefined ? [] : ['-E', `LD_PRELOAD=${preload}`]
+  const args = [...strace, ...only, process.execPath, programs.path('tour'), machine.netns, machine.stateDir]
   const tour = new Program(spawn('strace', args, { stdio: 'pipe', env }))
   expect(await tour.hear()).toBe('done')
   expect(await tour.end()).toBe(0)
