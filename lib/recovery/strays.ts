@@ -17,6 +17,8 @@ export interface Candidates {
   readonly ports: readonly Claim[]
   /** Ids that have a folder of leases. */
   readonly networkIds: readonly string[]
+  /** Ports, as `tcp-80`, that have a folder and no claim in it. */
+  readonly emptyPorts: readonly string[]
 }
 
 /** Links of ours are known by their group, which they have from birth. */
@@ -27,6 +29,7 @@ export async function findStrays({ mechanism, layout }: Context, store: Store, s
     leases: await store.claims(layout.leases),
     ports: await store.claims(layout.ports),
     networkIds: await store.networkIds(),
+    emptyPorts: await store.portsWithoutClaim(),
   }
 }
 
@@ -34,7 +37,7 @@ export async function findStrays({ mechanism, layout }: Context, store: Store, s
 export async function sweepPlans(
   context: Context,
   store: Store,
-  { links, leases, ports, networkIds }: Candidates,
+  { links, leases, ports, networkIds, emptyPorts }: Candidates,
   elements: boolean,
 ): Promise<readonly Plan[]> {
   const { records: sandboxes } = await store.sandboxes()
@@ -52,7 +55,8 @@ export async function sweepPlans(
     ...(strayLinks.length > 0 ? [[{ apply: { op: 'link.delete', links: strayLinks, missingOk: true } } as const]] : []),
     ...strayLeases.map(claim => releasePlan(context, byName.get(claim.holder), claim, leaseRelease(claim))),
     ...strayPorts.map(claim => releasePlan(context, byName.get(claim.holder), claim, portRelease(context, claim))),
-    ...strayIds.map(id => forgetLeasesPlan(context, id)),
+    ...strayIds.map(id => forgetFolderPlan(context, context.layout.networkLeases(id))),
+    ...emptyPorts.map(port => forgetFolderPlan(context, context.layout.portClaims(port))),
     ...(elements ? [await elementPlan(context, byName)] : []),
   ]
 }
@@ -74,9 +78,8 @@ function portRelease({ layout }: Context, { group, name, holder }: Claim): Op {
   return { op: 'port.release', folder: layout.ports, protocol, address: name, port: Number(port), holder }
 }
 
-/** The leases of a network that is gone, once nobody holds one of them. */
-function forgetLeasesPlan({ layout }: Context, id: string): Plan {
-  const path = layout.networkLeases(id)
+/** A folder of claims that nobody needs any more, once there is no claim in it. With everybody else kept out: nobody is about to make one. */
+function forgetFolderPlan({ layout }: Context, path: string): Plan {
   return [lockRoot(layout, 'exclusive'), { apply: { op: 'expect.names', path, names: [] } }, { apply: { op: 'folder.remove', path } }]
 }
 

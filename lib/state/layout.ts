@@ -48,9 +48,13 @@ export class Layout {
   get ports(): string {
     return join(this.root, 'ports')
   }
+  /** Claims of one host port, named `tcp-80`: symbolic links, address → sandbox. */
+  portClaims(port: string): string {
+    return join(this.ports, port)
+  }
   /** Claim of one host port. */
   port(protocol: string, port: number, address: string): string {
-    return join(this.ports, `${protocol}-${port}`, address)
+    return join(this.portClaims(`${protocol}-${port}`), address)
   }
   /** Records that could not be read are moved here. */
   get damaged(): string {

@@ -86,6 +86,13 @@ export class Store {
     return list(this.#layout.leases)
   }
 
+  /** Ports, as `tcp-80`, whose folder holds no claim: one that is on its way, or broke off before it was made. */
+  async portsWithoutClaim(): Promise<readonly string[]> {
+    const groups = await list(this.#layout.ports)
+    const claims = await Promise.all(groups.map(group => list(join(this.#layout.ports, group))))
+    return groups.filter((_, i) => claims[i]?.length === 0)
+  }
+
   /** Every claim below a folder of claims (leases, ports). */
   async claims(folder: string): Promise<readonly Claim[]> {
     const claims: Claim[] = []

@@ -224,6 +224,15 @@ describe('a process killed in the middle of', () => {
     }
   })
 
+  // The folder of a port is made before the claim in it, by the same op.
+  test('the claim of a port, its empty folder goes', async () => {
+    await opened(stageWeb)
+    const before = await world()
+    await mkdir(`${machine.stateDir}/ports/tcp-5432`)
+    await opened(async () => {})
+    expect(await world()).toEqual(before)
+  })
+
   test('a create under a name that a namespace of somebody else has: that one stays', async () => {
     await opened(stageLan)
     await run('ip', ['netns', 'add', 'web'])
