@@ -16,6 +16,8 @@ export interface FirewallNetwork {
   readonly icc: boolean
   /** Outgoing connections get the host's address. */
   readonly masquerade: boolean
+  /** The host's addresses that sandboxes of the network ask for names, and the port that answers there. */
+  readonly nameServers?: readonly { readonly address: string; readonly port: number }[]
 }
 
 /** A published port together with the sandbox's address that it leads to; both addresses are of one family. */
@@ -28,12 +30,15 @@ export interface PublishedMapping {
   readonly containerPort: number
 }
 
+/** Where resolvers ask. */
+const domainPort = 53
+
 type ElementAdd = NftElementVerb & { readonly op: 'nft.element.add' }
 type Element = Pick<NftElementVerb, 'set' | 'key' | 'end' | 'data' | 'comment'>
 
 /** Brings a network into the ruleset; each step's undo takes its part out again, and an absent part is fine. */
 export function networkElements(network: FirewallNetwork): Step[] {
-  const { device, subnets4, subnets6, internal, icc, masquerade } = network
+  const { device, subnets4, subnets6, internal, icc, masquerade, nameServers = [] } = network
   const key = [{ ifname: device }]
   const outgoing = masquerade && !internal
   return [
@@ -44,6 +49,13 @@ export function networkElements(network: FirewallNetwork): Step[] {
     ...subnets6.map(subnet => block('inside6', subnet)),
     ...(outgoing ? subnets4.map(subnet => block('masquerade4', subnet)) : []),
     ...(outgoing ? subnets6.map(subnet => block('masquerade6', subnet)) : []),
+    ...nameServers.flatMap(({ address, port }) =>
+      (['udp', 'tcp'] as const).map(protocol => ({
+        set: `names${versionOf(address)}`,
+        key: [...key, { protocol }, ip(address), { port: domainPort }],
+        data: [ip(address), { port }],
+      })),
+    ),
   ].map(element => ({ apply: add(element), undo: remove(add(element)) }))
 }
 

@@ -74,6 +74,9 @@ const sets: readonly SetShape[] = [
   { set: 'publish4_any', key: ['inet_proto', 'inet_service'], data: socket4 },
   { set: 'publish6', key: ['inet_proto', ...socket6], data: socket6 },
   { set: 'publish6_any', key: ['inet_proto', 'inet_service'], data: socket6 },
+  // Where questions for names go that a sandbox asks at its network's gateway.
+  { set: 'names4', key: ['ifname', 'inet_proto', ...socket4], data: socket4 },
+  { set: 'names6', key: ['ifname', 'inet_proto', ...socket6], data: socket6 },
   // Sandbox sides of what is published beyond the host's own loopback.
   { set: 'exposed4', key: ['inet_proto', ...socket4] },
   { set: 'exposed6', key: ['inet_proto', ...socket6] },
@@ -131,9 +134,14 @@ const guard = [
   rule(inSet(iifname, 'bridges'), startsWith(ip6Source, '::1', loopback6Bytes), drop),
 ]
 
-/** Only for the host's own addresses: a published port 53 must not catch what is forwarded to name servers elsewhere. */
+/**
+ * Only for the host's own addresses: a published port 53 must not catch what is forwarded to name servers elsewhere. Nor what a
+ * sandbox asks the name service of its own network.
+ */
 const publish = [
   rule(isNotAddressType('daddr', 'local'), leave),
+  rule(dnatByMap('ip', [iifname, l4proto, ipDestination, destinationPort], 'names4')),
+  rule(dnatByMap('ip6', [iifname, l4proto, ip6Destination, destinationPort], 'names6')),
   rule(dnatByMap('ip', [l4proto, ipDestination, destinationPort], 'publish4')),
   rule(isVersion('ip'), dnatByMap('ip', [l4proto, destinationPort], 'publish4_any')),
   rule(dnatByMap('ip6', [l4proto, ip6Destination, destinationPort], 'publish6')),

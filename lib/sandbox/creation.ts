@@ -71,7 +71,7 @@ export class Creation {
     const { joins } = this.#options
     if (joins !== undefined) return this.#draftJoining(joins, signal)
     const { netns, adopted, links } = await this.#place(signal)
-    const record = draftRecord(this.#options, netns, this.#process)
+    const record = draftRecord(this.#options, netns, this.#process, this.#context.config)
     const entrance = adopted === undefined ? {} : { adopted }
     const networks: KnownNetwork[] = []
     const endpoints: SandboxRecord['endpoints'] = []
@@ -134,7 +134,12 @@ export class Creation {
       })
     }
     const { path, inode } = owner.netns
-    const record = draftRecord(this.#options, { path, owned: false, ...(inode !== undefined && { inode }) }, this.#process)
+    const record = draftRecord(
+      this.#options,
+      { path, owned: false, ...(inode !== undefined && { inode }) },
+      this.#process,
+      this.#context.config,
+    )
     // The host name belongs to the namespace's owner as well.
     return { record: { ...record, hostname: owner.hostname }, networks: [], entrance: { owner } }
   }

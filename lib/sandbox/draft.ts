@@ -1,7 +1,9 @@
 /** Drafting a sandbox: from options that were checked to the record of what is to be made. */
 import { randomBytes } from 'node:crypto'
-import { prefixOf } from '../network/cidr.js'
+import type { HostConfig } from '../config.js'
+import { familyOf, prefixOf } from '../network/cidr.js'
 import type { KnownNetwork } from '../network/known-network.js'
+import { nameServersOf } from '../network/name-servers.js'
 import type { EndpointRecord, SandboxRecord } from '../state/records.js'
 import type { Attachment, ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { macOfIpv4, randomMac } from './mac.js'
@@ -18,6 +20,7 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     throw error
   }
   const { record } = network
+  const nameServers = nameServersOf(record).filter(server => (familyOf(server) === 4 ? ipv4 : ipv6) !== undefined)
   const address = (choice: typeof ipv4) =>
     choice && {
       address: choice.address,
@@ -36,6 +39,7 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     ...(ipv6 && { ipv6: address(ipv6) }),
     gatewayPriority: options.gatewayPriority,
     aliases: [...options.aliases],
+    ...(nameServers.length > 0 && { nameServers }),
   }
 }
 
@@ -49,7 +53,9 @@ export function draftRecord(
   options: ValidSandboxOptions,
   netns: SandboxRecord['netns'],
   process: SandboxRecord['ephemeral'],
+  config: HostConfig,
 ): SandboxRecord {
+  const orHosts = (own: readonly string[], host: readonly string[]) => [...(own.length > 0 ? own : host)]
   return {
     version: 1,
     id: randomBytes(32).toString('hex'),
@@ -62,9 +68,9 @@ export function draftRecord(
     ports: [],
     hostname: options.hostname ?? options.name,
     files: {
-      dns: [...options.dns],
-      dnsSearch: [...options.dnsSearch],
-      dnsOptions: [...options.dnsOptions],
+      dns: orHosts(options.dns, config.dns),
+      dnsSearch: orHosts(options.dnsSearch, config.dnsSearch),
+      dnsOptions: orHosts(options.dnsOptions, config.dnsOpts),
       addHosts: options.addHosts.map(({ name, ip }) => `${name}:${ip}`),
     },
     expose: options.expose.map(formatContainerPort),

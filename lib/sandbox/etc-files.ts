@@ -65,6 +65,9 @@ export function parseResolvConf(text: string): Resolver {
  * `dnsSearch: ['.']` means none. Name servers of the host that a sandbox can't reach are dropped: loopback ones
  * (they listen in another namespace) and those with a zone; IPv6 ones unless `ipv6`. If none is left, none is
  * written: no public server is made up.
+ *
+ * With a `nameServer` that one comes first, and names without a dot are asked for as they are (`ndots:0`, as Docker has it). The
+ * others stay behind it: they are asked when nobody answers there.
  */
 export function resolvConf(options: {
   /** Text of the host's resolv.conf; '' if it has none. */
@@ -74,12 +77,19 @@ export function resolvConf(options: {
   readonly dnsOptions?: readonly string[]
   /** Default true. */
   readonly ipv6?: boolean
+  /** Address of the name service. */
+  readonly nameServer?: string
+  /** Whether the host's own servers can be reached. Default true. */
+  readonly outside?: boolean
 }): string {
-  const { dns = [], dnsSearch = [], dnsOptions = [], ipv6 = true } = options
+  const { dns = [], dnsSearch = [], dnsOptions = [], ipv6 = true, nameServer, outside = true } = options
   const host = parseResolvConf(options.host)
-  const nameservers = dns.length > 0 ? dns : host.nameservers.filter(server => reachable(server, ipv6))
+  const others = dns.length > 0 ? dns : host.nameservers.filter(server => outside && reachable(server, ipv6))
+  const nameservers = nameServer === undefined ? others : [nameServer, ...others.filter(server => server !== nameServer)]
   const search = (dnsSearch.length > 0 ? dnsSearch : host.search).filter(name => name !== '.')
-  const flags = dnsOptions.length > 0 ? dnsOptions : host.options
+  const wanted = dnsOptions.length > 0 ? dnsOptions : host.options
+  const dots = nameServer !== undefined && !wanted.some(option => option.startsWith('ndots:'))
+  const flags = dots ? [...wanted, 'ndots:0'] : wanted
   return [
     ...nameservers.map(server => `nameserver ${server}\n`),
     search.length > 0 ? `search ${search.join(' ')}\n` : '',

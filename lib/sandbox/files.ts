@@ -40,6 +40,15 @@ function read(path: string): string {
 /** Which of the sandbox's files belongs where. */
 export const etcFiles = ['hosts', 'hostname', 'resolv.conf'] as const
 
+/** Where each of them is. */
+export type EtcPaths = Readonly<Record<(typeof etcFiles)[number], string>>
+
+/** A sandbox's own files: those of the one whose namespace it shares; none with the host's. */
+export function etcPaths(layout: Layout, { name, mode, shares = name }: SandboxRecord): EtcPaths | undefined {
+  if (mode === 'host') return undefined
+  return Object.fromEntries(etcFiles.map(file => [file, layout.sandboxFile(shares, file)])) as EtcPaths
+}
+
 /** Writes the files; over those of `before` in place, so that whoever has them bound over /etc sees the new text. */
 export function fileSteps(layout: Layout, record: SandboxRecord, hostResolver: string, before?: SandboxRecord): Step[] {
   const text = textsOf(record, hostResolver, before !== undefined)
@@ -52,6 +61,13 @@ export function fileSteps(layout: Layout, record: SandboxRecord, hostResolver: s
       undo: { op: 'file.write', path, text: old[file], how: 'overwrite' },
     }
   })
+}
+
+/** Whom a sandbox on a network with names asks first; where no network leads outside, the host's servers would not be reached. */
+function nameService(endpoints: SandboxRecord['endpoints']): { nameServer?: string; outside?: boolean } {
+  const gateway = gatewayEndpoint(endpoints, 4) ?? gatewayEndpoint(endpoints, 6)
+  const [nameServer] = [...(gateway ? [gateway] : []), ...endpoints].flatMap(({ nameServers = [] }) => nameServers)
+  return nameServer === undefined ? {} : { nameServer, outside: gateway !== undefined }
 }
 
 /** `lenient`: a live sandbox may be without a gateway for a while; its host-gateway comes back with the next one. */
@@ -77,6 +93,7 @@ function textsOf(
       dnsSearch: files.dnsSearch,
       dnsOptions: files.dnsOptions,
       ipv6: endpoints.some(({ ipv6 }) => ipv6 !== undefined),
+      ...nameService(endpoints),
     }),
   }
 }

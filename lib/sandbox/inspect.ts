@@ -2,17 +2,21 @@
 import type { SandboxInfo } from '../contract.js'
 import { endpointId } from '../network/inspect.js'
 import type { EndpointRecord, PortRecord, SandboxRecord } from '../state/records.js'
+import type { EtcPaths } from './files.js'
 import { gatewayEndpoint } from './gateway.js'
 import { formatContainerPort } from './port-grammar.js'
 
-/** `netnsPath`: where the namespace is. */
-export function sandboxInfo(sandbox: SandboxRecord, netnsPath: string): SandboxInfo {
+/** `netnsPath`: where the namespace is; `files`: where its own /etc files are, if it has any. */
+export function sandboxInfo(sandbox: SandboxRecord, netnsPath: string, files: EtcPaths | undefined): SandboxInfo {
   const { endpoints, ports } = sandbox
   const first = gatewayEndpoint(endpoints, 4) ?? gatewayEndpoint(endpoints, 6) ?? endpoints[0]
   return {
     Id: sandbox.id,
     Created: sandbox.created,
     Name: sandbox.name,
+    ResolvConfPath: files?.['resolv.conf'] ?? '',
+    HostnamePath: files?.hostname ?? '',
+    HostsPath: files?.hosts ?? '',
     Config: {
       Hostname: sandbox.hostname,
       Labels: sandbox.labels,

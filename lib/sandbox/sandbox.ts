@@ -23,7 +23,7 @@ import { type Identity, programPath } from '../native.js'
 import type { EndpointRecord, SandboxRecord } from '../state/records.js'
 import { networkName } from '../validate/guards.js'
 import { endpointOptions } from '../validate/sandbox-options.js'
-import { etcFiles } from './files.js'
+import { etcFiles, etcPaths } from './files.js'
 import { portRefs, publishInputs } from './port-grammar.js'
 import type { Sandboxes } from './sandboxes.js'
 import { spawnIn } from './spawn.js'
@@ -110,14 +110,13 @@ export class SandboxHandle {
   }
 
   spawn(command: string, args: readonly string[] = [], { files = true, dropCapabilities, ...options }: SpawnInOptions = {}): ChildProcess {
-    const { name, mode, shares, hostname } = this.#record
-    const owner = shares ?? name
-    const own = files && mode !== 'host'
+    const { mode, hostname } = this.#record
+    const own = files ? etcPaths(this.#context.layout, this.#record) : undefined
     const place = {
       program: programPath('netmode-exec'),
       netnsPath: this.netns,
       ...(own && {
-        files: etcFiles.map(file => ({ source: this.#context.layout.sandboxFile(owner, file), target: `/etc/${file}` })),
+        files: etcFiles.map(file => ({ source: own[file], target: `/etc/${file}` })),
         hostname,
       }),
       sysfs: mode !== 'host',

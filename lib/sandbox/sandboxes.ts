@@ -14,6 +14,7 @@ import { sandboxName } from '../validate/guards.js'
 import { sandboxOptions, type ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { Changes } from './changes.js'
 import { Creation } from './creation.js'
+import { etcPaths } from './files.js'
 import { sandboxInfo } from './inspect.js'
 import { openNamespace, slot } from './modes/mode.js'
 import { type Ground, removePlan } from './plans.js'
@@ -200,7 +201,7 @@ export class Sandboxes {
 
   /** In the shape of `docker inspect`. */
   info(record: SandboxRecord): SandboxInfo {
-    return sandboxInfo(record, this.netnsPath(record))
+    return sandboxInfo(record, this.netnsPath(record), etcPaths(this.#context.layout, record))
   }
 
   /** Where a sandbox's namespace is; for host mode as this process sees it, whoever made the sandbox. */

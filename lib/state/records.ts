@@ -47,6 +47,8 @@ const endpoint = z.object({
   ipv6: z.optional(address),
   gatewayPriority: z.number(),
   aliases: z.array(z.string()),
+  /** The host's addresses that answer for names there. */
+  nameServers: z.optional(z.array(z.string())),
 })
 
 const port = z.object({

@@ -67,6 +67,21 @@ describe('/etc/resolv.conf', () => {
     expect(resolvConf({ host, ...options })).toBe(text)
   })
 
+  it('asks the name service first, and names without a dot as they are', () => {
+    expect(resolvConf({ host, nameServer: '10.0.0.1', ipv6: false })).toBe(
+      'nameserver 10.0.0.1\nnameserver 10.0.0.53\nsearch a.test b.test\noptions ndots:2 rotate\n',
+    )
+    expect(resolvConf({ host: 'nameserver 10.0.0.53\noptions edns0\n', nameServer: '10.0.0.1' })).toBe(
+      'nameserver 10.0.0.1\nnameserver 10.0.0.53\noptions edns0 ndots:0\n',
+    )
+  })
+
+  it('names no server that an internal network does not reach, but those that were asked for', () => {
+    const inside = { nameServer: '10.0.0.1', outside: false }
+    expect(resolvConf({ host: 'nameserver 10.0.0.53\n', ...inside })).toBe('nameserver 10.0.0.1\noptions ndots:0\n')
+    expect(resolvConf({ host: '', dns: ['10.0.0.7'], ...inside })).toBe('nameserver 10.0.0.1\nnameserver 10.0.0.7\noptions ndots:0\n')
+  })
+
   it('makes up no server when none is left', () => {
     expect(resolvConf({ host: 'nameserver 127.0.0.53\n' })).toBe('')
     expect(resolvConf({ host: '' })).toBe('')

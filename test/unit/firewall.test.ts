@@ -44,6 +44,8 @@ describe('the table', () => {
       'add map inet netmode publish4_any { type inet_proto . inet_service : ipv4_addr . inet_service; }',
       'add map inet netmode publish6 { type inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service; }',
       'add map inet netmode publish6_any { type inet_proto . inet_service : ipv6_addr . inet_service; }',
+      'add map inet netmode names4 { type ifname . inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; }',
+      'add map inet netmode names6 { type ifname . inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service; }',
       'add set inet netmode exposed4 { type inet_proto . ipv4_addr . inet_service; }',
       'add set inet netmode exposed6 { type inet_proto . ipv6_addr . inet_service; }',
       'add set inet netmode bridges { type ifname; }',
@@ -64,6 +66,8 @@ describe('the table', () => {
       'add rule inet netmode guard iifname != "lo" ip6 daddr ::1 drop',
       'add rule inet netmode guard iifname @bridges ip6 saddr ::1 drop',
       'add rule inet netmode publish fib daddr type != local return',
+      'add rule inet netmode publish dnat ip to iifname . meta l4proto . ip daddr . th dport map @names4',
+      'add rule inet netmode publish dnat ip6 to iifname . meta l4proto . ip6 daddr . th dport map @names6',
       'add rule inet netmode publish dnat ip to meta l4proto . ip daddr . th dport map @publish4',
       'add rule inet netmode publish meta nfproto ipv4 dnat ip to meta l4proto . th dport map @publish4_any',
       'add rule inet netmode publish dnat ip6 to meta l4proto . ip6 daddr . th dport map @publish6',
@@ -114,6 +118,19 @@ describe('a network', () => {
       'add element inet netmode masquerade6 { fd00:17::/64 }',
     ])
     expect(undoOf(networkElements(network))).toEqual(textOf(networkElements(network)).map(line => line.replace('add', 'delete')))
+  })
+
+  it('with a name service leads port 53 of its gateways there', () => {
+    const nameServers = [
+      { address: '172.17.0.1', port: 5300 },
+      { address: 'fd00:17::1', port: 5300 },
+    ]
+    expect(textOf(networkElements({ ...network, nameServers })).filter(line => line.includes('names'))).toEqual([
+      'add element inet netmode names4 { "nm0" . udp . 172.17.0.1 . 53 : 172.17.0.1 . 5300 }',
+      'add element inet netmode names4 { "nm0" . tcp . 172.17.0.1 . 53 : 172.17.0.1 . 5300 }',
+      'add element inet netmode names6 { "nm0" . udp . fd00:17::1 . 53 : fd00:17::1 . 5300 }',
+      'add element inet netmode names6 { "nm0" . tcp . fd00:17::1 . 53 : fd00:17::1 . 5300 }',
+    ])
   })
 
   it('without masquerade keeps its addresses going out', () => {

@@ -4,6 +4,7 @@ import { networkElements, networkRoutes, networkSysctls } from '../../firewall/r
 import type { Slot, Step } from '../../plan/op.js'
 import type { EndpointRecord, NetworkRecord } from '../../state/records.js'
 import { broadcastOf, familyOf, prefixOf } from '../cidr.js'
+import { namePort, nameServersOf } from '../name-servers.js'
 import type { Attachment, Driver } from './driver.js'
 import { linkGroup } from './link-group.js'
 
@@ -11,7 +12,8 @@ import { linkGroup } from './link-group.js'
 function firewallNetwork(network: NetworkRecord): FirewallNetwork {
   const of = (family: 4 | 6) => network.subnets.map(({ subnet }) => subnet).filter(subnet => familyOf(subnet) === family)
   const { device, internal, icc, masquerade } = network
-  return { device, subnets4: of(4), subnets6: of(6), internal, icc, masquerade }
+  const nameServers = nameServersOf(network).map(address => ({ address, port: namePort }))
+  return { device, subnets4: of(4), subnets6: of(6), internal, icc, masquerade, nameServers }
 }
 
 function firewallSteps(network: NetworkRecord): Step[] {

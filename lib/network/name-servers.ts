@@ -1,0 +1,17 @@
+/** Where the name service of a network is met. Pure. */
+import type { NetworkRecord } from '../state/records.js'
+import { defaultNetwork } from './default-network.js'
+
+/**
+ * The port that the name service listens on. Sandboxes ask at port 53 of their gateway and are led here by the firewall, so that
+ * neither another name server of the host nor a published port 53 is in the way.
+ */
+export const namePort = 28_269
+
+/**
+ * The host's addresses that sandboxes of a network ask for names: its gateways. None on the default network, as with Docker, nor
+ * where the gateway isn't the host.
+ */
+export function nameServersOf({ name, driver, subnets }: NetworkRecord): readonly string[] {
+  return name !== defaultNetwork && driver === 'bridge' ? subnets.map(({ gateway }) => gateway) : []
+}
