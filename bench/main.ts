@@ -1,0 +1,99 @@
+/** `npm run bench`: every row in a process and namespaces of its own, one after the other; then the table, the JSON, the charts. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+import { charts } from './charts.js'
+import { machine } from './machine.js'
+import { table } from './report.js'
+import { isMet, type Result, type Row } from './row.js'
+import { rows } from './rows/rows.js'
+
+const help = `npm run bench -- [ROW…] [options]
+
+Rows (all, if none is named):
+${rows.map(({ name, work }) => `  ${name.padEnd(12)} ${work}`).join('\n')}
+
+  --quick        a tenth of the samples: shows that all works, and roughly where things stand
+  --samples N    at most N samples of each rival
+  --crowd N      at most N sandboxes or published ports beside the measured one
+  --no-peers     netmode and its floors alone
+  --out FOLDER   where the JSON and the charts go (default bench/results and docs)
+  --check        ends with status 1 where a bar is missed
+  --install      installs the other tools that are compared (Debian, as root), and measures nothing
+`
+/** The project's folder: this script runs from build-bench. */
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const builds = join(root, 'build-bench')
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  allowNegative: true,
+  options: {
+    quick: { type: 'boolean', default: false },
+    samples: { type: 'string' },
+    crowd: { type: 'string', default: '1000000' },
+    peers: { type: 'boolean', default: true },
+    out: { type: 'string' },
+    check: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+/** A row in a process and in a network and mount namespace of its own: what it leaves goes with it. */
+async function measure({ name, timely }: Row, folder: string): Promise<Result> {
+  const out = join(folder, `${name}.json`)
+  const samples = options.samples ?? (options.quick ? '100' : '1000000')
+  const row = [process.execPath, '--expose-gc', join(builds, 'row.mjs'), name, samples, options.crowd, String(options.peers), out]
+  const first = timely && process.getuid?.() === 0 ? ['chrt', '-f', '10'] : []
+  const [program = '', ...args] = [...first, join(root, 'scripts/in-namespace.sh'), ...row]
+  const [status] = (await once(spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] }), 'exit')) as [number | null]
+  if (status !== 0) throw new Error(`status ${status}`)
+  return JSON.parse(readFileSync(out, 'utf8')) as Result
+}
+
+async function main(): Promise<void> {
+  const unknown = positionals.filter(word => !rows.some(({ name }) => name === word))
+  if (unknown.length > 0) throw new Error(`there is no row ${unknown.join(', ')}; npm run bench -- --help lists them`)
+  const wanted = rows.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+  const facts = machine()
+  const folder = mkdtempSync(join(tmpdir(), 'netmode-bench-'))
+  const results = new Map<string, Result>()
+  for (const row of wanted) {
+    const { name } = row
+    process.stderr.write(`netmode bench: ${name}\n`)
+    try {
+      results.set(name, await measure(row, folder))
+    } catch (error) {
+      results.set(name, { figures: [], bars: [], notes: [`failed: ${(error as Error).message}`] })
+      process.exitCode = 1
+    }
+    await pause(500) // the kernel takes the row's namespaces apart
+  }
+  rmSync(folder, { recursive: true })
+  report(facts, results)
+}
+
+function report(facts: ReturnType<typeof machine>, results: ReadonlyMap<string, Result>): void {
+  console.log(
+    Object.entries(facts)
+      .map(([key, value]) => `${key} ${value}`)
+      .join(', '),
+  )
+  console.log(`\n${table(results)}`)
+  const jsonFolder = options.out ?? join(root, 'bench/results')
+  mkdirSync(jsonFolder, { recursive: true })
+  for (const [name, result] of results)
+    writeFileSync(join(jsonFolder, `${name}.json`), `${JSON.stringify({ machine: facts, ...result }, null, 2)}\n`)
+  for (const [name, svg] of charts(results)) writeFileSync(join(options.out ?? join(root, 'docs'), `${name}.svg`), svg)
+  const missed = [...results.values()].flatMap(({ bars }) => bars).filter(bar => !isMet(bar))
+  if (options.check && missed.length > 0) process.exitCode = 1
+}
+
+if (options.help) console.log(help)
+else await main()

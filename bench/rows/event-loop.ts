@@ -1,0 +1,95 @@
+/** What the event loop feels of creates: turns that take long, and how late timers are. */
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+
+import { alternate } from '../alternate.js'
+import { NativeTrips } from '../empty-trip.js'
+import { Ground } from '../ground.js'
+import { barOf, figureOf, figures, type Result, type Row, type Scale } from '../row.js'
+import { builds } from '../yardstick.js'
+
+interface Probe {
+  watchTurns(): void
+  turns(): number[]
+}
+
+/** Creates that are under way at the same time. */
+const inFlight = 8
+
+/** Runs `work` for 0 … count - 1, `width` at a time. */
+async function inLanes(count: number, width: number, work: (i: number) => Promise<unknown>): Promise<void> {
+  let next = 0
+  const lane = async (): Promise<void> => {
+    while (next < count) await work(next++)
+  }
+  await Promise.all(Array.from({ length: width }, lane))
+}
+
+/** Nanoseconds: how late a timer is in one case of a hundred while `work` is under way. */
+async function delay(work: () => Promise<unknown>): Promise<number> {
+  const histogram = monitorEventLoopDelay({ resolution: 1 })
+  histogram.enable()
+  await work()
+  histogram.disable()
+  return histogram.percentile(99)
+}
+
+export const eventLoop: Row = {
+  name: 'event-loop',
+  work: `900 creates, ${inFlight} at a time: CPU of the main thread in one turn of its loop; how late timers are, beside bare namespaces made through the same threads`,
+  async measure(scale: Scale): Promise<Result> {
+    await using ground = await Ground.open()
+    const probe = createRequire(import.meta.url)(join(builds, 'probe.node')) as Probe
+    const { host, network } = ground
+    const count = scale.crowd(900)
+    await ground.crowd(Math.min(count, 100)) // compiled, as in a process that has run for a while
+    await host.sandboxes.removeAll(ground.release())
+    global.gc?.()
+    probe.watchTurns()
+    await inLanes(count, inFlight, i => ground.make(i))
+    const turns = probe.turns()
+    await host.sandboxes.removeAll(Array.from({ length: count }, (_, i) => Ground.nameOf(i)))
+
+    using trips = new NativeTrips()
+    const some = scale.crowd(100)
+    let names: string[] = []
+    const measured = await alternate(
+      [
+        {
+          who: 'bare namespaces, p99 of the delay',
+          measure: async n => {
+            names = Array.from({ length: some }, (_, i) => `bare-${n}-${i}`)
+            return delay(() =>
+              inLanes(some, inFlight, i => trips.run([{ apply: { op: 'netns.create', name: names[i] ?? '', slot: 's' } }])),
+            )
+          },
+          clear: async () => trips.run(names.map(name => ({ apply: { op: 'netns.delete', name } }))),
+        },
+        {
+          who: 'netmode, p99 of the delay',
+          measure: async n => {
+            names = Array.from({ length: some }, (_, i) => `delay-${n}-${i}`)
+            return delay(() =>
+              inLanes(some, inFlight, i =>
+                host.sandboxes.create({ name: names[i] ?? '', network: network.name, publish: [`${8000 + i}:80`] }),
+              ),
+            )
+          },
+          clear: async () => void (await host.sandboxes.removeAll(names)),
+        },
+      ],
+      { rounds: scale.samples(20), rest: 200 },
+    )
+    const [bare, ours] = measured
+    const longest = Math.max(...turns) / 1e6
+    return {
+      figures: [figureOf({ who: `netmode, CPU of a turn (longest ${longest.toFixed(2)} ms)`, values: turns }), ...figures(measured)],
+      bars: [
+        { what: 'longest turn', value: longest, limit: 1, sense: 'at most', unit: 'ms' },
+        barOf('delay to that of bare namespaces', ours, bare, 'at most', 1.2),
+      ],
+      notes: [`turns above 1 ms: ${turns.filter(turn => turn > 1e6).length} of ${turns.length}`],
+    }
+  },
+}

@@ -1,0 +1,49 @@
+/** What a create costs beside 1, 100 and 900 others on the same bridge. */
+import { alternate, clock, type Measured, type Rival } from '../alternate.js'
+import { Ground } from '../ground.js'
+import { type Bar, barOf, type Figure, figures, type Result, type Row, type Scale } from '../row.js'
+import { Yardstick } from '../yardstick.js'
+
+/** Sandboxes that are there. */
+export const sizes = [1, 100, 900] as const
+/** Milliseconds after each sample, in which the kernel takes the namespace apart. */
+export const rest = 20
+
+/** Bare attaches of the native program's. */
+export function bareRival(yardstick: Yardstick): Rival {
+  return { who: 'the bare floor', measure: () => yardstick.ask('make', 1), clear: async () => void (await yardstick.ask('remove', 1)) }
+}
+
+/** One sandbox with a published port. */
+export function ownRival({ host, network }: Ground): Rival {
+  const name = 'measured'
+  return {
+    who: 'netmode',
+    measure: () => clock(() => host.sandboxes.create({ name, network: network.name, publish: ['8080:80'] })),
+    clear: async () => void (await host.sandboxes.remove(name)),
+  }
+}
+
+export const growth: Row = {
+  name: 'growth',
+  work: 'a create beside 1, 100 and 900 sandboxes of the network',
+  timely: true,
+  async measure(scale: Scale): Promise<Result> {
+    await using ground = await Ground.open()
+    await using yardstick = await Yardstick.on(ground)
+    const all: Figure[] = []
+    const bars: Bar[] = []
+    const ours: Measured[] = []
+    for (const size of new Set(sizes.map(one => scale.crowd(one)))) {
+      await ground.crowd(size)
+      const turns = { rounds: scale.samples(300), warmup: scale.samples(30), rest }
+      const [bare, mine] = await alternate([bareRival(yardstick), ownRival(ground)], turns)
+      all.push(...figures([bare, mine], { beside: size }))
+      bars.push(barOf(`p50 to the bare floor, ${size} there`, mine, bare, 'at most', 1.3))
+      ours.push(mine)
+    }
+    const [first, last] = [ours[0], ours.at(-1)]
+    if (first && last) bars.push(barOf('p50 at the last size to the first', last, first, 'at most', 2))
+    return { figures: all, bars, notes: [] }
+  },
+}

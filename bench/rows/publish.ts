@@ -1,0 +1,126 @@
+/** A port of a live sandbox, published and taken back, with few and with many others published. */
+import { alternate, clock, type Rival } from '../alternate.js'
+import { NativeTrips } from '../empty-trip.js'
+import { Ground } from '../ground.js'
+import { type Bar, type Figure, figures, median, type Result, type Row, type Scale } from '../row.js'
+import { feed, find, sh } from '../shell.js'
+
+const many = 10_000
+/** Published together while the crowd is made. */
+const batch = 1000
+const port = '8080:80'
+
+/** `count` DNAT rules that lead to one sandbox, as somebody who works with iptables has them. */
+export function iptablesRules(count: number, address: string): string {
+  const rules = Array.from(
+    { length: count },
+    (_, i) => `-A PREROUTING ${match(20_000 + i)} -j DNAT --to-destination ${address}:${20_000 + i}`,
+  )
+  return ['*nat', ...rules, 'COMMIT', ''].join('\n')
+}
+
+function match(hostPort: number): string {
+  return `-p tcp -m addrtype --dst-type LOCAL -m tcp --dport ${hostPort}`
+}
+
+function iptablesRivals(address: string): readonly Rival[] {
+  const change = (verb: '-A' | '-D') =>
+    sh('iptables', '-w', '-t', 'nat', verb, 'PREROUTING', ...match(8080).split(' '), '-j', 'DNAT', '--to-destination', `${address}:80`)
+  return [
+    { who: 'iptables -A', measure: () => clock(() => change('-A')), clear: async () => void (await change('-D')) },
+    {
+      who: 'iptables -D',
+      measure: async () => {
+        await change('-A')
+        return clock(() => change('-D'))
+      },
+    },
+  ]
+}
+
+export const publish: Row = {
+  name: 'publish',
+  work: 'one TCP port of a live sandbox, published or taken back, with 1 and 10,000 published; the floor is an empty trip to a native thread',
+  timely: true,
+  async measure(scale: Scale): Promise<Result> {
+    await using ground = await Ground.open()
+    using trips = new NativeTrips()
+    const { host, network } = ground
+    const web = await host.sandboxes.create({ name: 'web', network: network.name, publish: ['8081:81'] })
+    const address = web.endpoints[0]?.ipv4?.address ?? ''
+    const others = await host.sandboxes.create({ name: 'others', network: network.name })
+    const own: readonly Rival[] = [
+      { who: 'an empty trip', measure: () => clock(() => trips.run([])) },
+      { who: 'netmode, publish', measure: () => clock(() => web.publish(port)), clear: async () => void (await web.unpublish(port)) },
+      {
+        who: 'netmode, unpublish',
+        measure: async () => {
+          await web.publish(port)
+          return clock(() => web.unpublish(port))
+        },
+      },
+    ]
+    const all: Figure[] = []
+    const bars: Bar[] = []
+    const compare = async (title: string, beside: number, peers: readonly Rival[] = []) => {
+      // The peers' programs leave cold caches behind: they have rounds of their own.
+      const [trip, ...changes] = await alternate(own, { rounds: scale.samples(1000), warmup: scale.samples(50) })
+      if (!trip) return []
+      const theirs = await alternate(peers, { rounds: scale.samples(30) })
+      all.push(
+        ...figures(
+          [trip, ...changes, ...theirs].map(one => ({ ...one, who: `${one.who}${title}` })),
+          { beside },
+        ),
+      )
+      for (const [i, change] of changes.entries()) {
+        const more = (median(change.values) - median(trip.values)) / 1000
+        bars.push({
+          what: `${change.who}, beyond an empty trip, ${beside} there${title}`,
+          value: more,
+          limit: 40,
+          sense: 'at most',
+          unit: 'µs',
+        })
+        const their = theirs[i]
+        if (their)
+          bars.push({
+            what: `${their.who} to ${change.who}, ${beside} there`,
+            value: median(their.values) / median(change.values),
+            limit: 80,
+            sense: 'at least',
+            unit: '×',
+          })
+      }
+      return changes
+    }
+
+    const few = await compare('', 1)
+    const count = scale.crowd(many)
+    for (let from = 0; from < count; from += batch) {
+      const [first, last] = [20_000 + from, 20_000 + Math.min(count, from + batch) - 1]
+      await others.publish(`${first}-${last}:${first}-${last}`)
+    }
+    const withIptables = scale.peers && find('iptables') !== undefined
+    if (withIptables) await feed(iptablesRules(count, address), 'iptables-restore', ['--noflush'])
+    const lots = await compare('', count, withIptables ? iptablesRivals(address) : [])
+    for (const [i, change] of lots.entries()) {
+      const before = few[i]
+      if (before)
+        bars.push({
+          what: `${change.who}, ${count} to 1 there`,
+          value: median(change.values) / median(before.values),
+          limit: 1.15,
+          sense: 'at most',
+          unit: '×',
+        })
+    }
+    await others.remove()
+    for (let from = 0; from < count; from += batch) {
+      const [first, last] = [20_000 + from, 20_000 + Math.min(count, from + batch) - 1]
+      await web.publish(`${first}-${last}:${first}-${last}`)
+    }
+    await compare(' (all of its own)', count)
+    return { figures: all, bars, notes: withIptables || !scale.peers ? [] : ['iptables is not installed'] }
+  },
+}
