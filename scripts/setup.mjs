@@ -3,6 +3,7 @@
 //   node scripts/setup.mjs          what the tests need
 //   node scripts/setup.mjs --dist   and the bundle in dist/ (the command line, the demo, the benchmarks)
 //   node scripts/setup.mjs --dev    and the tools of lint, sanitizers and fuzzers
+//   node scripts/setup.mjs --kernels  and what boots other kernels (npm run test:kernels)
 //
 // NETMODE_NO_INSTALL=1 keeps it from installing system packages. Node builtins only: it runs before node_modules exists.
 import { spawnSync } from 'node:child_process'
@@ -11,7 +12,7 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { root } from './stamp.mjs'
 
-const kOptions = ['--dist', '--dev', '--locked']
+const kOptions = ['--dist', '--dev', '--kernels', '--locked']
 const options = process.argv.slice(2)
 const say = text => process.stderr.write(`netmode setup: ${text}\n`)
 
@@ -40,6 +41,11 @@ const kDeveloperPackages = {
   'libclang-rt-19-dev': ['/usr/lib/llvm-19/lib/clang/19/lib/linux'],
   'doctest-dev': ['/usr/include/doctest/doctest.h'],
   'libmnl-dev': ['/usr/include/libmnl/libmnl.h'],
+}
+const kKernelPackages = {
+  'qemu-system-x86': ['qemu-system-x86_64'],
+  'busybox-static': ['busybox'],
+  kmod: ['modprobe'],
 }
 
 function isThere(probe) {
@@ -100,11 +106,12 @@ function installModules() {
 async function main() {
   const unknown = options.filter(option => !kOptions.includes(option))
   if (unknown.length > 0) {
-    say(`unknown option ${unknown.join(' ')}; it knows --dist and --dev`)
+    say(`unknown option ${unknown.join(' ')}; it knows --dist, --dev and --kernels`)
     process.exit(2)
   }
-  const developer = options.includes('--dev')
-  installSystemPackages({ ...kBuildPackages, ...kTestPackages, ...(developer ? kDeveloperPackages : {}) })
+  const developer = options.includes('--dev') ? kDeveloperPackages : {}
+  const kernels = options.includes('--kernels') ? kKernelPackages : {}
+  installSystemPackages({ ...kBuildPackages, ...kTestPackages, ...developer, ...kernels })
   installModules()
   const { isNativeCurrent } = await import('./native-build.mjs')
   if (!isNativeCurrent()) step('building the native part', process.execPath, ['scripts/native-build.mjs'])

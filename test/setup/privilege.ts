@@ -2,6 +2,14 @@ import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { describe, test } from 'vitest'
+import { getCurrentSuite } from 'vitest/suite'
+
+declare module 'vitest' {
+  interface TaskMeta {
+    /** On a test file: what `requires` found missing. For reporters. */
+    lacking?: string[]
+  }
+}
 
 /**
  * What a test may need beside Node:
@@ -67,6 +75,10 @@ export function requires(...needs: Need[]): { test: ReturnType<typeof test.skipI
   if (privileges.length > 0 && process.env.CI === 'true') {
     throw new Error(`in CI these tests must run; they need ${privileges.map(lack => lack.text).join(' and ')}`)
   }
-  if (missing.length > 0) process.stderr.write(`skipped: this needs ${missing.map(lack => lack.text).join(' and ')}\n`)
+  if (missing.length > 0) {
+    process.stderr.write(`skipped: this needs ${missing.map(lack => lack.text).join(' and ')}\n`)
+    const { file } = getCurrentSuite()
+    if (file) file.meta.lacking = [...new Set([...(file.meta.lacking ?? []), ...missing.map(lack => lack.text)])]
+  }
   return { test: test.skipIf(missing.length > 0), describe: describe.skipIf(missing.length > 0) }
 }

@@ -1,0 +1,75 @@
+// Runs test files on Debian's kernels under QEMU and prints one table: test file × kernel.
+//
+//   node scripts/kernels.mjs                    test/kernel and test/traffic, whole, on 6.1 and 6.12
+//   node scripts/kernels.mjs --quick            a few files, and those that need what other kernels may lack (types of links)
+//   node scripts/kernels.mjs FILE...            these files or folders
+//   node scripts/kernels.mjs --kernel 6.12 …    on this kernel alone; may be given again
+//
+// The machines run at once, and share the processors. Each boots into the file system of this one: it reads it through virtiofs and writes
+// to memory, so it tests the tree as it stands, native build included. A failed test, a tainted kernel and a machine that died are failures.
+// What a machine said is in build-kernels/RELEASE.log, its report in build-kernels/RELEASE.json.
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join, relative } from 'node:path'
+import { parseArgs } from 'node:util'
+import { fetchKernel, kKernelsFolder } from './kernels/debian-kernel.mjs'
+import { runMachine } from './kernels/machine.mjs'
+import { resultTable } from './kernels/result-table.mjs'
+import { filesBelow, root } from './stamp.mjs'
+
+const kVersions = ['6.1', '6.12']
+const kWhole = ['test/kernel', 'test/traffic']
+const kQuick = ['test/kernel/read-back.test.ts', 'test/kernel/firewall.test.ts']
+const kMemory = '2G'
+const say = text => process.stderr.write(`netmode kernels: ${text}\n`)
+
+/** The files to run: as named, or chosen. */
+function chooseFiles(named, quick) {
+  const tests = kWhole.flatMap(filesBelow).filter(file => file.endsWith('.test.ts'))
+  if (named.length > 0) return named.flatMap(filesBelow).filter(file => file.endsWith('.test.ts'))
+  if (!quick) return tests
+  const picky = tests.filter(file => readFileSync(join(root, file), 'utf8').includes("'link:"))
+  return [...new Set([...kQuick, ...picky])]
+}
+
+/** Runs the files on one kernel. A file without a report is one that the machine did not live to end. */
+async function runOn(kernel, files, cpus) {
+  const [log, lines] = ['log', 'lines'].map(kind => join(kKernelsFolder, `${kernel.release}.${kind}`))
+  for (const file of [log, lines]) rmSync(file, { force: true })
+  const command = [join(root, 'scripts/kernels/guest.sh'), process.execPath, ...files]
+  say(`${kernel.release}: ${files.length} test files, ${cpus} processors; tail -f ${relative(process.cwd(), log)}`)
+  await runMachine(kernel, { command, console: log, report: lines, cpus, memory: kMemory })
+  const reports = readFileSync(lines, 'utf8')
+    .split('\n')
+    .filter(line => line.startsWith('{'))
+    .map(line => JSON.parse(line))
+  rmSync(lines)
+  const result = {
+    release: kernel.release,
+    end: reports.find(({ taint }) => taint !== undefined),
+    files: reports.filter(({ file }) => file),
+  }
+  writeFileSync(join(kKernelsFolder, `${kernel.release}.json`), `${JSON.stringify(result, null, 2)}\n`)
+  return result
+}
+
+/** Vitest's own form, as far as scripts/report-counts.mjs reads it. */
+function reportOf(results, problems) {
+  const count = key => results.flatMap(({ files }) => files).reduce((sum, file) => sum + file[key], 0)
+  return { numPassedTests: count('passed'), numFailedTests: problems, testResults: [] }
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean', default: false }, kernel: { type: 'string', multiple: true, default: kVersions } },
+})
+const files = chooseFiles(positionals, values.quick)
+if (files.length === 0) throw new Error(`no test file is at or below ${positionals.join(', ')}`)
+const kernels = values.kernel.map(version => fetchKernel(version, say))
+const cpus = Math.max(1, Math.floor(availableParallelism() / kernels.length))
+const results = await Promise.all(kernels.map(kernel => runOn(kernel, files, cpus)))
+const { text, problems } = resultTable(files, results)
+process.stdout.write(text)
+writeFileSync(join(kKernelsFolder, 'table.txt'), text)
+if (process.env.NETMODE_TEST_REPORT) writeFileSync(process.env.NETMODE_TEST_REPORT, JSON.stringify(reportOf(results, problems)))
+process.exitCode = problems === 0 ? 0 : 1
