@@ -40,6 +40,7 @@ export async function sweepPlans(
   { links, leases, ports, networkIds, emptyPorts }: Candidates,
   elements: boolean,
 ): Promise<readonly Plan[]> {
+  const { layout } = context
   const { records: sandboxes } = await store.sandboxes()
   const { records: networks } = await store.networks()
   const byName = new Map(sandboxes.map(record => [record.name, record]))
@@ -55,8 +56,10 @@ export async function sweepPlans(
     ...(strayLinks.length > 0 ? [[{ apply: { op: 'link.delete', links: strayLinks, missingOk: true } } as const]] : []),
     ...strayLeases.map(claim => releasePlan(context, byName.get(claim.holder), claim, leaseRelease(claim))),
     ...strayPorts.map(claim => releasePlan(context, byName.get(claim.holder), claim, portRelease(context, claim))),
-    ...strayIds.map(id => forgetFolderPlan(context, context.layout.networkLeases(id))),
-    ...emptyPorts.map(port => forgetFolderPlan(context, context.layout.portClaims(port))),
+    ...strayIds.map(id => forgetFolderPlan(context, layout.networkLeases(id))),
+    ...emptyPorts.map(port => forgetFolderPlan(context, layout.portClaims(port))),
+    ...(await store.networkDrafts()).map(name => forgetDraftPlan(context, layout.network(name))),
+    ...(await store.sandboxDrafts()).map(name => forgetDraftPlan(context, layout.sandboxRecord(name), layout.sandbox(name))),
     ...(elements ? [await elementPlan(context, byName)] : []),
   ]
 }
@@ -81,6 +84,15 @@ function portRelease({ layout }: Context, { group, name, holder }: Claim): Op {
 /** A folder of claims that nobody needs any more, once there is no claim in it. With everybody else kept out: nobody is about to make one. */
 function forgetFolderPlan({ layout }: Context, path: string): Plan {
   return [lockRoot(layout, 'exclusive'), { apply: { op: 'expect.names', path, names: [] } }, { apply: { op: 'folder.remove', path } }]
+}
+
+/** What was written of a record before its writer died, once nobody is writing there. `folder`: whose lock guards it, besides all. */
+function forgetDraftPlan({ layout }: Context, record: string, folder?: string): Plan {
+  return [
+    lockRoot(layout, folder ? 'shared' : 'exclusive'),
+    ...(folder ? [{ apply: { op: 'lock', path: folder, mode: 'exclusive', immediate: true } } as const] : []),
+    { apply: { op: 'file.remove', path: layout.draft(record) } },
+  ]
 }
 
 function holdsLease(holder: SandboxRecord | undefined, { group, name }: Claim): boolean {

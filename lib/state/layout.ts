@@ -1,5 +1,5 @@
 /** Where the intent is kept. The folder is on tmpfs: it lives exactly as long as the kernel state that it describes. */
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 
 /** Paths under the state folder of one host namespace. */
 export class Layout {
@@ -25,6 +25,10 @@ export class Layout {
   }
   sandboxRecord(name: string): string {
     return join(this.sandboxes, name, 'state.json')
+  }
+  /** Where a record is written before it takes its place (native/state/folder.cc): what a crash may leave there is of no use. */
+  draft(record: string): string {
+    return join(dirname(record), `.${basename(record)}.new`)
   }
   /** One of the sandbox's own /etc files. */
   sandboxFile(name: string, file: 'hosts' | 'hostname' | 'resolv.conf'): string {

@@ -1,4 +1,5 @@
 /** Reading what is written down. Writing is part of the plans. */
+import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, readlink, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
@@ -74,6 +75,18 @@ export class Store {
   async filesWithoutRecord(name: string): Promise<readonly string[] | undefined> {
     const files = await list(this.#layout.sandbox(name))
     return files.includes(basename(this.#layout.sandboxRecord(name))) ? undefined : files
+  }
+
+  /** Networks whose record was about to be replaced, or made, when somebody died (or this very moment). */
+  async networkDrafts(): Promise<readonly string[]> {
+    const files = (await readdir(this.#layout.networks).catch(ignoreMissing)) ?? []
+    return files.flatMap(file => file.match(/^\.(.*)\.json\.new$/)?.[1] ?? [])
+  }
+
+  /** The same of sandboxes. Synchronously: a look at a tmpfs takes microseconds, and there may be a thousand. */
+  async sandboxDrafts(): Promise<readonly string[]> {
+    const names = await this.sandboxNames()
+    return names.filter(name => existsSync(this.#layout.draft(this.#layout.sandboxRecord(name))))
   }
 
   /** Addresses that are leased, with their holders' names unread. */

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,7 +11,6 @@
 #include <chrono>
 #include <climits>
 #include <cstddef>
-#include <cstdio>
 #include <cstring>
 #include <string_view>
 #include <thread>
@@ -82,9 +80,9 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
   return {};
 }
 
-// A new file with the text; nothing is left of it after a failure.
+// A file with the text and nothing else, whatever was there; nothing is left of it after a failure.
 [[nodiscard]] Result<void> WriteNew(const std::string &path, const std::string &text) {
-  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode));
+  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, kFileMode));
   if (!file.Valid()) return FailErrno("open", path);
   auto written = WriteAll(file.Get(), text, path);
   if (written && fchmod(file.Get(), kFileMode) != 0) written = FailErrno("fchmod", path);
@@ -92,15 +90,11 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
   return written;
 }
 
-// Hidden and random: processes of several PID namespaces may share the folder, so that no number of ours is unique. Listings
-// pass over names that begin with a dot; one left by a crash goes with its folder.
+// Hidden, so that listings pass over it, and always the same: whoever writes a record holds its lock, and what a crash leaves behind can be
+// found again.
 [[nodiscard]] std::string TemporaryPath(const std::string &path) {
-  std::uint64_t number = 0;
-  if (getrandom(&number, sizeof number, GRND_NONBLOCK) != sizeof number) number = static_cast<std::uint64_t>(gettid());
-  std::array<char, 2 * sizeof number + 1> suffix;
-  std::snprintf(suffix.data(), suffix.size(), "%016llx", static_cast<unsigned long long>(number));
   const std::size_t name = path.rfind('/') + 1;  // npos + 1 is 0
-  return path.substr(0, name) + "." + path.substr(name) + "." + suffix.data();
+  return path.substr(0, name) + "." + path.substr(name) + ".new";
 }
 
 // Under its name only when all of the text is in it: readers see the old text or the new one, and never half of a record.

@@ -18,7 +18,7 @@ export class Programs implements AsyncDisposable {
     this.#folder = folder
   }
 
-  /** @param entries of the form `test/process/programs/NAME.ts` */
+  /** @param entries files, whose names tell them apart */
   static async bundle(...entries: string[]): Promise<Programs> {
     const folder = await mkdtemp(join(tmpdir(), 'netmode-programs-'))
     await Promise.all(['package.json', 'node_modules', 'build'].map(name => symlink(join(root, name), join(folder, name))))
@@ -26,7 +26,7 @@ export class Programs implements AsyncDisposable {
       absWorkingDir: root,
       entryPoints: entries,
       outdir: join(folder, 'dist'),
-      outbase: 'test/process/programs',
+      entryNames: '[name]',
       bundle: true,
       format: 'esm',
       platform: 'node',

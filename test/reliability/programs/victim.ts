@@ -1,0 +1,37 @@
+/**
+ * Does to a host what it is told, line by line, with a meddler at its side: `victim NETNS STATEDIR`. A line is `{ act, order }`; before the
+ * act the order goes to the meddler. Answers with `{ failed?, fired, fds, threads }`.
+ */
+import { existsSync, readdirSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { isNetmodeError, openHost } from '../../../lib/index.js'
+import { type ActName, acts } from '../acts.js'
+
+/** What came of an act. */
+export interface Answer {
+  /** The error's code, or how it looks where it is none of ours. */
+  readonly failed?: string
+  readonly undo?: number
+  /** Was the place reached that the order was about? */
+  readonly fired: boolean
+  readonly fds: number
+}
+
+const [netns = '', stateDir = ''] = process.argv.slice(2)
+const host = await openHost({ netns, stateDir, repair: false })
+await host.namespace.links.list() // starts a native thread
+process.stdout.write('ready\n')
+
+for await (const line of createInterface(process.stdin)) {
+  const { act, order } = JSON.parse(line) as { act: ActName; order: string }
+  let failed: Pick<Answer, 'failed' | 'undo'> = {}
+  existsSync(`/meddle/${order}`)
+  try {
+    await acts[act].run(host)
+  } catch (error) {
+    failed = isNetmodeError(error) ? { failed: error.code, undo: error.undo?.length ?? 0 } : { failed: String((error as Error).stack) }
+  }
+  const answer: Answer = { ...failed, fired: existsSync('/meddle/off'), fds: readdirSync('/proc/self/fd').length }
+  process.stdout.write(`${JSON.stringify(answer)}\n`)
+}
+process.exit(0)

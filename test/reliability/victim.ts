@@ -1,0 +1,74 @@
+/** A program with a meddler at its side. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { PrivateHost } from '../setup/namespace.js'
+import { Program, type Programs } from '../setup/program.js'
+import type { ActName } from './acts.js'
+import type { Answer } from './programs/victim.js'
+
+const source = fileURLToPath(new URL('meddler.cc', import.meta.url))
+
+/** The meddler, built beside the native tests when it is not there or older than its source. */
+function meddler(): string {
+  const folder = fileURLToPath(new URL('../../build', import.meta.url))
+  const program = join(folder, 'meddler')
+  if (existsSync(program) && statSync(program).mtimeMs > statSync(source).mtimeMs) return program
+  const own = `${program}.${process.pid}`
+  const built = spawnSync('sh', ['-c', `g++ -std=c++23 -O1 -Wall -Wextra -Werror -o "$1" "$2" && mv "$1" "$3"`, 'sh', own, source, program])
+  if (built.status !== 0) throw new Error(`the meddler can't be built: ${built.stderr}`)
+  return program
+}
+
+/** What became of an act that was meddled with. */
+export type Outcome = Answer & {
+  /** How many calls counted. */
+  readonly calls: number
+  /** The call that was meddled with. */
+  readonly where: string
+}
+
+export class Victim implements AsyncDisposable {
+  readonly #program: Program
+  readonly #meddler: Program
+
+  private constructor(program: Program, meddler: Program) {
+    this.#program = program
+    this.#meddler = meddler
+  }
+
+  /** Starts one that has opened the host. */
+  static async start(programs: Programs, machine: PrivateHost): Promise<Victim> {
+    const program = programs.start('victim', machine.netns, machine.stateDir)
+    await program.hear()
+    const { LD_PRELOAD: _, ...env } = process.env
+    const child: ChildProcess = spawn(meddler(), [String(program.process.pid), machine.stateDir], { stdio: 'pipe', env })
+    const beside = new Program(child)
+    await beside.hear()
+    return new Victim(program, beside)
+  }
+
+  /** Lets it do something while nobody disturbs it, or with one call failing (or all from there on). */
+  async act(act: ActName, order = 'fail/-1/0'): Promise<Outcome> {
+    this.#program.say(JSON.stringify({ act, order }))
+    const answer = JSON.parse(await this.#program.hear()) as Answer
+    const [calls = '', ...where] = (await this.#meddler.hear()).split(' ')
+    return { ...answer, calls: Number(calls), where: where.join(' ') }
+  }
+
+  /** Kills it before a call of the act; answers which one that was, or undefined if it came to its end. */
+  async killIn(act: ActName, at: number): Promise<string | undefined> {
+    this.#program.say(JSON.stringify({ act, order: `kill/${at}/0` }))
+    const word = await this.#meddler.hear()
+    if (!word.startsWith('killed ')) return undefined
+    await this.#program.end()
+    return word.slice('killed '.length)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#program.process.kill('SIGKILL')
+    await this.#program.end()
+    await this.#meddler.end()
+  }
+}
