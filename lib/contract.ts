@@ -373,6 +373,68 @@ export interface Recovery {
   readonly damaged: readonly string[]
 }
 
+/** What has passed in one direction since the link was made. Exact up to 2^53. */
+export interface Traffic {
+  readonly bytes: number
+  readonly packets: number
+  readonly errors: number
+  readonly dropped: number
+}
+
+/** Traffic of one endpoint, as its sandbox sees it. */
+export interface EndpointStats {
+  readonly sandbox: string
+  readonly network: string
+  readonly ifname: string
+  readonly received: Traffic
+  readonly sent: Traffic
+}
+
+/** Leases of one subnet. */
+export interface SubnetStats {
+  readonly network: string
+  readonly subnet: string
+  readonly used: number
+  /** Those that an endpoint could still get without naming one. Exact up to 2^53. */
+  readonly free: number
+}
+
+/** A published port and what has come to it: connections' first packets, and datagrams' flows. */
+export interface PortStats {
+  readonly sandbox: string
+  readonly port: PublishedPort
+  /** Of the sandbox, where it leads. */
+  readonly address: string
+  /** Absent where the ruleset doesn't count them. */
+  readonly packets?: number
+  readonly bytes?: number
+}
+
+/** A chain of netmode's table, as `iptables -vnL`. */
+export interface ChainStats {
+  readonly chain: string
+  /** Absent: other chains jump to it. */
+  readonly hook?: string
+  readonly priority?: number
+  readonly policy?: string
+  readonly rules: readonly {
+    readonly handle: number
+    /** As nft writes it. */
+    readonly rule: string
+    /** Absent: not counted, as with translations by a map. */
+    readonly packets?: number
+    readonly bytes?: number
+  }[]
+}
+
+/** What `stats` answers. */
+export interface HostStats {
+  readonly endpoints: readonly EndpointStats[]
+  readonly subnets: readonly SubnetStats[]
+  readonly ports: readonly PortStats[]
+  readonly chains: readonly ChainStats[]
+}
+
 /** One finding of `doctor`. */
 export interface Finding {
   readonly id: string
@@ -403,6 +465,8 @@ export interface Host extends AsyncDisposable {
   events(options?: Op & { types?: readonly HostEvent['type'][] }): AsyncIterableIterator<HostEvent>
   /** The `ip`, `nft` and `sysctl` commands that would do the same, one a line, runnable by `sh`. */
   explain<K extends keyof Operations>(operation: K, ...args: Operations[K]): Promise<string>
+  /** Traffic of endpoints, ports and rules, and the use of leases. */
+  stats(op?: Op): Promise<HostStats>
   doctor(op?: Op): Promise<readonly Finding[]>
   recover(op?: Op): Promise<Recovery>
   /** Waits for calls in flight and removes ephemeral sandboxes, nothing else. Idempotent. */

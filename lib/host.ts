@@ -3,10 +3,11 @@ import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 
 import type { BridgeFilter, Context } from './context.js'
-import type { Finding, Host, Op, OpenHostOptions, Operations, Namespace as PublicNamespace, Recovery } from './contract.js'
+import type { Finding, Host, HostStats, Op, OpenHostOptions, Operations, Namespace as PublicNamespace, Recovery } from './contract.js'
 import { errnoName, fail, invalid } from './errors.js'
 import { Firewall } from './firewall/firewall.js'
 import { tableName } from './firewall/ruleset.js'
+import { readStats } from './inspection/statistics.js'
 import { NamedNamespaces } from './namespace/named-namespaces.js'
 import { Namespace } from './namespace/namespace.js'
 import type { Identity, NftListing } from './native.js'
@@ -99,6 +100,7 @@ class OpenHost {
   readonly sandboxes: Sandboxes
   readonly #context: Context
   readonly #store: Store
+  readonly #firewall: Firewall
   readonly #recoverer: Recoverer
   #closing: Promise<void> | undefined
 
@@ -106,6 +108,7 @@ class OpenHost {
     const store = new Store(context.layout)
     this.#context = context
     this.#store = store
+    this.#firewall = firewall
     this.namespace = new Namespace(context.mechanism, context.netnsPath, context.identity)
     this.namespaces = new NamedNamespaces(context.mechanism)
     this.networks = new Networks(context, store, firewall)
@@ -142,6 +145,11 @@ class OpenHost {
 
   recover(op: Op = {}): Promise<Recovery> {
     return this.#recoverer.recover(op.signal)
+  }
+
+  stats({ signal }: Op = {}): Promise<HostStats> {
+    this.#store.assertOpen()
+    return readStats(this.#context, this.#store, this.#firewall, signal)
   }
 
   async doctor(_op: Op = {}): Promise<readonly Finding[]> {

@@ -1,14 +1,17 @@
 /** netmode: Docker's network modes for Node programs, straight through the kernel. */
 export type {
   Address,
+  ChainStats,
   Collection,
   CreatedSandbox,
   Endpoint,
   EndpointOptions,
+  EndpointStats,
   Filter,
   Finding,
   Host,
   HostEvent,
+  HostStats,
   Labels,
   LinkName,
   Mode,
@@ -25,6 +28,7 @@ export type {
   PortInput,
   PortMapping,
   PortRef,
+  PortStats,
   Protocol,
   PublishedPort,
   Recovery,
@@ -33,6 +37,8 @@ export type {
   SandboxOptions,
   SpawnInOptions,
   Subnet,
+  SubnetStats,
+  Traffic,
 } from './contract.js'
 export { type ErrorCode, type ErrorFields, isNetmodeError, NetmodeError } from './errors.js'
 export { openHost } from './host.js'

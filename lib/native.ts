@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import bindings from 'bindings'
 
 import { fail } from './errors.js'
-import type { Address, Link, Neighbor, Route, Rule } from './plan/kernel-objects.js'
+import type { Address, Counter, Link, Neighbor, Route, Rule, Ruleset } from './plan/kernel-objects.js'
 import type { Datum, Plan } from './plan/op.js'
 
 /** An op that failed; `errno` is positive here. */
@@ -33,6 +33,8 @@ export interface NftListing {
     readonly end?: readonly Datum[]
     readonly data?: readonly Datum[]
     readonly comment?: string
+    /** Where the set counts. */
+    readonly counter?: Counter
   }[]
 }
 
@@ -43,6 +45,7 @@ export type Output =
   | number
   | Identity
   | NftListing
+  | Ruleset
   | readonly Link[]
   | readonly Address[]
   | readonly Route[]

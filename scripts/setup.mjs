@@ -4,6 +4,7 @@
 //   node scripts/setup.mjs --dist   and the bundle in dist/ (the command line, the demo, the benchmarks)
 //   node scripts/setup.mjs --dev    and the tools of lint, sanitizers and fuzzers
 //   node scripts/setup.mjs --kernels  and what boots other kernels (npm run test:kernels)
+//   node scripts/setup.mjs --peers    and Docker, for the tests that compare with it
 //
 // NETMODE_NO_INSTALL=1 keeps it from installing system packages. Node builtins only: it runs before node_modules exists.
 import { spawnSync } from 'node:child_process'
@@ -12,7 +13,7 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { root } from './stamp.mjs'
 
-const kOptions = ['--dist', '--dev', '--kernels', '--locked']
+const kOptions = ['--dist', '--dev', '--kernels', '--peers', '--locked']
 const options = process.argv.slice(2)
 const say = text => process.stderr.write(`netmode setup: ${text}\n`)
 
@@ -32,6 +33,12 @@ const kTestPackages = {
   procps: ['ps'],
   strace: ['strace'],
   conntrack: ['conntrack'],
+  'bridge-utils': ['brctl'],
+}
+// The others' own programs, to be compared with: heavy, so only CI and those who ask get them. Without, such tests skip by name.
+const kPeerPackages = {
+  'docker.io': ['dockerd'],
+  'busybox-static': ['busybox'],
 }
 const kDeveloperPackages = {
   cmake: ['cmake'],
@@ -106,12 +113,13 @@ function installModules() {
 async function main() {
   const unknown = options.filter(option => !kOptions.includes(option))
   if (unknown.length > 0) {
-    say(`unknown option ${unknown.join(' ')}; it knows --dist, --dev and --kernels`)
+    say(`unknown option ${unknown.join(' ')}; it knows --dist, --dev, --kernels and --peers`)
     process.exit(2)
   }
   const developer = options.includes('--dev') ? kDeveloperPackages : {}
   const kernels = options.includes('--kernels') ? kKernelPackages : {}
-  installSystemPackages({ ...kBuildPackages, ...kTestPackages, ...developer, ...kernels })
+  const peers = options.includes('--peers') ? kPeerPackages : {}
+  installSystemPackages({ ...kBuildPackages, ...kTestPackages, ...developer, ...kernels, ...peers })
   installModules()
   const { isNativeCurrent } = await import('./native-build.mjs')
   if (!isNativeCurrent()) step('building the native part', process.execPath, ['scripts/native-build.mjs'])

@@ -30,6 +30,10 @@ const entries: readonly Entry[] = [
   { name: 'unpublish', summary: 'Take published ports back', load: async () => (await ports()).unpublish },
   { name: 'network', summary: 'Networks', load: async () => (await import('./networks.js')).network },
   { name: 'netns', summary: 'Named network namespaces', load: async () => (await import('./netns.js')).netns },
+  { name: 'bridge', summary: 'Bridges and their ports, as brctl show', load: async () => (await import('./bridge.js')).bridge },
+  { name: 'rules', summary: 'The ruleset and its counters, as iptables -vnL', load: async () => (await import('./rules.js')).rules },
+  { name: 'stats', summary: 'Traffic of sandboxes, and use of addresses', load: async () => (await import('./stats.js')).stats },
+  { name: 'graph', summary: 'Draw the host, its networks and sandboxes', load: async () => (await import('./graph.js')).graph },
   {
     name: 'explain',
     summary: 'Print the ip, nft and sysctl commands that would do the same',

@@ -17,6 +17,8 @@ export interface Part {
   /** As nft prints it. */
   readonly text: string
   readonly compile: (known: Known) => NftExpression[]
+  /** It ends the rule and is no map's look-up: before it is where packets are counted. */
+  readonly ends?: boolean
 }
 
 /** A property of a packet, to be compared or looked up. */
@@ -35,11 +37,17 @@ export interface Rule {
   readonly expressions: readonly NftExpression[]
 }
 
-/** Puts parts together. */
+/**
+ * Puts parts together. What decides about a packet is counted (for nanoseconds: each processor counts for itself); a translation by a map isn't,
+ * because a counter can only stand before the look-up and would count what isn't found as well.
+ */
 export function rule(...parts: readonly Part[]): Rule {
   const known: Known = {}
-  return { text: parts.map(part => part.text).join(' '), expressions: parts.flatMap(part => part.compile(known)) }
+  const counted = parts.flatMap(part => (part.ends ? [counter, part] : [part]))
+  return { text: counted.map(part => part.text).join(' '), expressions: counted.flatMap(part => part.compile(known)) }
 }
+
+const counter: Part = { text: 'counter', compile: () => [{ expr: 'counter' }] }
 
 // ---------------------------------------------------------------------------------------------------- fields
 
@@ -156,14 +164,14 @@ export const accept = verdict('accept')
 export const drop = verdict('drop')
 /** `return`: back to the chain that jumped here. */
 export const leave = verdict('return')
-export const masquerade: Part = { text: 'masquerade', compile: () => [{ expr: 'masquerade' }] }
+export const masquerade: Part = { text: 'masquerade', compile: () => [{ expr: 'masquerade' }], ends: true }
 
 export function jump(chain: string): Part {
   return { text: `jump ${chain}`, compile: () => [{ expr: 'verdict', verdict: 'jump', chain }] }
 }
 
 function verdict(name: 'accept' | 'drop' | 'return'): Part {
-  return { text: name, compile: () => [{ expr: 'verdict', verdict: name }] }
+  return { text: name, compile: () => [{ expr: 'verdict', verdict: name }], ends: true }
 }
 
 /** `dnat ip to FIELDS map @MAP`: the map's data are an address and a port. */

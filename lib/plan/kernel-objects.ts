@@ -186,3 +186,44 @@ export interface Rule {
   readonly table: number
   readonly action: 'lookup' | 'goto' | 'nop' | 'blackhole' | 'unreachable' | 'prohibit' | (string & {})
 }
+
+/** Packets that a rule or an element has met. Exact up to 2^53. */
+export interface Counter {
+  readonly packets: number
+  readonly bytes: number
+}
+
+/** A chain of nf_tables; iptables' own are among them where it works through nf_tables (`ip filter FORWARD`). */
+export interface Chain {
+  readonly family: 'inet' | 'ip' | 'ip6' | 'arp' | 'bridge' | 'netdev' | (string & {})
+  readonly table: string
+  readonly chain: string
+  /** Where it hangs in the packet's way; absent: others jump to it. */
+  readonly base?: {
+    readonly type: 'filter' | 'nat' | 'route' | (string & {})
+    readonly hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting' | 'ingress' | 'egress' | (string & {})
+    /** Lower is asked first. */
+    readonly priority: number
+    readonly policy: 'accept' | 'drop'
+    readonly device?: string
+  }
+}
+
+/** A rule, as far as it can be told without taking its expressions apart. */
+export interface RuleState extends Pick<Chain, 'family' | 'table' | 'chain'> {
+  readonly handle: number
+  /** Names of what it is made of, in order: `meta`, `cmp`, `counter`, `immediate`. */
+  readonly expressions: readonly string[]
+  /** How it ends, if by more than going on. */
+  readonly verdict?: 'accept' | 'drop' | 'return' | 'jump' | 'goto' | 'continue' | 'queue' | 'reject'
+  /** Of `jump` and `goto`. */
+  readonly target?: string
+  readonly counter?: Counter
+  readonly comment?: string
+}
+
+/** Chains and rules; those of one chain in the order in which they are asked. */
+export interface Ruleset {
+  readonly chains: readonly Chain[]
+  readonly rules: readonly RuleState[]
+}

@@ -64,6 +64,7 @@ function subjectOf(op: Op): string | undefined {
     case 'nft.table.add':
     case 'nft.table.delete':
     case 'nft.list':
+    case 'nft.rules':
       return op.table
     case 'nft.chain.add':
     case 'nft.rule.add':

@@ -404,6 +404,12 @@ export interface NftList {
   readonly table?: string
   readonly set?: string
 }
+/** `nft list ruleset`, as far as it decides about packets: chains and rules, of others too. Of one family, or one table. */
+export interface NftRules {
+  readonly op: 'nft.rules'
+  readonly family?: NftFamily
+  readonly table?: string
+}
 // ---------------------------------------------------------------------------------------------------- conntrack
 
 /** Deletes the tracked flows that match (original direction). */
@@ -456,6 +462,7 @@ export type Op =
   | NftRuleAdd
   | NftElementVerb
   | NftList
+  | NftRules
   | ConntrackFlush
 
 /** One step of a plan: what to do, and what takes it back. */

@@ -69,7 +69,7 @@ export function publishSteps(name: string, before: Published = nothing, after: P
 }
 
 /** Ports with the addresses that they lead to. */
-function mappings({ endpoints, ports }: Published): PublishedMapping[] {
+export function mappings({ endpoints, ports }: Published): PublishedMapping[] {
   return ports.flatMap(port => {
     const family = familyOf(port.hostIp)
     const endpoint = gatewayEndpoint(endpoints, family)

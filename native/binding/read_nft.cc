@@ -322,4 +322,8 @@ std::optional<nft::ListVerb> ReadNftList(Object &object) {
   return verb;
 }
 
+nft::RulesVerb ReadNftRules(Object &object) {
+  return {.family = object.Has("family") ? std::optional(ReadFamily(object)) : std::nullopt, .table = object.OptionalString("table")};
+}
+
 }  // namespace netmode::binding

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "binding/object.h"
+#include "nft/list_rules.h"
 #include "nft/verb.h"
 
 namespace netmode::binding {
@@ -15,5 +16,8 @@ namespace netmode::binding {
 [[nodiscard]] std::optional<nft::Verb> ReadNft(std::string_view op, Object &object);
 // Reads `nft.list`.
 [[nodiscard]] std::optional<nft::ListVerb> ReadNftList(Object &object);
+
+// Reads `nft.rules`.
+[[nodiscard]] nft::RulesVerb ReadNftRules(Object &object);
 
 }  // namespace netmode::binding

@@ -113,6 +113,7 @@ constexpr Reader kReaders[] = {
     {"nft.set.add", Nft},
     {"nft.rule.add", Nft},
     {"nft.list", Now<ReadList>},
+    {"nft.rules", Now<ReadNftRules>},
 };
 
 std::optional<Op> ReadOp(Object &step, const char *key, std::string &bad) {

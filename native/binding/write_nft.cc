@@ -60,7 +60,50 @@ Napi::Object WriteElement(Napi::Env env, const nft::ElementEntry &element) {
   return object;
 }
 
+Napi::Object WriteChain(Napi::Env env, const nft::ChainEntry &chain) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("family", nft::FamilyName(chain.family));
+  object.Set("table", chain.table);
+  object.Set("chain", chain.chain);
+  if (!chain.base) return object;
+  Napi::Object base = Napi::Object::New(env);
+  base.Set("type", chain.base->type);
+  base.Set("hook", nft::HookName(chain.family, chain.base->hook));
+  base.Set("priority", chain.base->priority);
+  base.Set("policy", chain.base->drop ? "drop" : "accept");
+  if (chain.base->device) base.Set("device", *chain.base->device);
+  object.Set("base", base);
+  return object;
+}
+
+Napi::Object WriteRule(Napi::Env env, const nft::RuleEntry &rule) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("family", nft::FamilyName(rule.family));
+  object.Set("table", rule.table);
+  object.Set("chain", rule.chain);
+  object.Set("handle", static_cast<double>(rule.handle));
+  object.Set("expressions",
+             WriteAll(env, rule.expressions, [](Napi::Env here, const std::string &name) { return Napi::String::New(here, name); }));
+  if (!rule.verdict.empty()) object.Set("verdict", rule.verdict);
+  if (!rule.target.empty()) object.Set("target", rule.target);
+  if (rule.counter) {
+    Napi::Object counter = Napi::Object::New(env);
+    counter.Set("packets", static_cast<double>(rule.counter->packets));
+    counter.Set("bytes", static_cast<double>(rule.counter->bytes));
+    object.Set("counter", counter);
+  }
+  if (rule.comment) object.Set("comment", *rule.comment);
+  return object;
+}
+
 }  // namespace
+
+Napi::Object WriteNftRules(Napi::Env env, const nft::Rules &rules) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("chains", WriteAll(env, rules.chains, WriteChain));
+  object.Set("rules", WriteAll(env, rules.rules, WriteRule));
+  return object;
+}
 
 Napi::Object WriteNft(Napi::Env env, const nft::Listing &listing, bool elements) {
   Napi::Object object = Napi::Object::New(env);

@@ -14,6 +14,7 @@ struct OutputWriter {
   Napi::Value operator()(std::uint32_t number) const { return Napi::Number::New(env, number); }
   Napi::Value operator()(const netns::Identity &identity) const { return WriteIdentity(env, identity); }
   Napi::Value operator()(const nft::Listing &listing) const { return WriteNft(env, listing, listing.of_set); }
+  Napi::Value operator()(const nft::Rules &rules) const { return WriteNftRules(env, rules); }
   template <class T>
   Napi::Value operator()(const std::vector<T> &list) const {
     return Write(env, list);

@@ -1,16 +1,11 @@
 #include "nft/list.h"
 
-#include <arpa/inet.h>
 #include <libnftnl/udata.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netlink.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
-#include "netlink/attributes.h"
+#include "nft/dump.h"
 #include "nft/user_data.h"
 
 namespace netmode::nft {
@@ -21,49 +16,7 @@ using netlink::Attribute;
 using netlink::Bytes;
 using netlink::Message;
 
-constexpr int kMaxTries = 16;
-
-std::uint16_t MessageType(std::uint16_t type) { return static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | type); }
-
-nfgenmsg Header(Family family) { return {.nfgen_family = static_cast<std::uint8_t>(family), .version = NFNETLINK_V0, .res_id = htons(0)}; }
-
-// The attributes behind the fixed part; nothing for another kind of message or one that is too short.
-std::optional<Bytes> AttributesOf(const Message &message, std::uint16_t type) {
-  if (message.type != MessageType(type) || message.payload.size() < sizeof(nfgenmsg)) return std::nullopt;
-  return message.payload.subspan(sizeof(nfgenmsg));
-}
-
-std::uint32_t NetworkU32(const Attribute &attribute) { return ntohl(attribute.As<std::uint32_t>().value_or(0)); }
-
-Result<void> Malformed(const char *what) { return Fail(EBADMSG, "nft.list", std::string("the kernel's answer is malformed: ") + what); }
-
-// Sends one GET and calls `visit` with each attribute of its answer.
-template <class Visit>
-Result<void> Get(netlink::Socket &socket, netlink::Batch &request, std::uint16_t answer, Visit visit) {
-  bool whole = true;
-  auto failures = socket.Execute(request, [&](std::size_t, const Message &message) {
-    if (const auto attributes = AttributesOf(message, answer)) whole = netlink::ForEachAttribute(*attributes, visit) && whole;
-  });
-  if (!failures) return std::unexpected(std::move(failures.error()));
-  if (!failures->empty()) {
-    Error error = std::move(failures->front().error);
-    error.syscall = "nft.list";
-    return std::unexpected(std::move(error));
-  }
-  return whole ? Result<void>() : Malformed("attributes");
-}
-
-Result<std::uint32_t> Generation(netlink::Socket &socket) {
-  netlink::Batch request;
-  request.Begin(MessageType(NFT_MSG_GETGEN), 0, nfgenmsg{}, 0);
-  request.End();
-  std::uint32_t generation = 0;
-  auto got = Get(socket, request, NFT_MSG_NEWGEN, [&](const Attribute &attribute) {
-    if (attribute.type == NFTA_GEN_ID) generation = NetworkU32(attribute);
-  });
-  if (!got) return std::unexpected(std::move(got.error()));
-  return generation;
-}
+nfgenmsg Header(Family family) { return nft::Header(static_cast<std::uint8_t>(family)); }
 
 // What a set's elements are made of.
 struct Shape {
@@ -214,10 +167,7 @@ Result<void> ReadTable(const Message &message, Family family, std::vector<TableE
     if (attribute.type == NFTA_TABLE_NAME) table.name = attribute.Text();
     if (attribute.type == NFTA_TABLE_FLAGS) table.flags = NetworkU32(attribute);
     if (attribute.type == NFTA_TABLE_USERDATA) table.comment = FindText(attribute.value, NFTNL_UDATA_TABLE_COMMENT);
-    if (attribute.type == NFTA_TABLE_HANDLE) {
-      const auto handle = attribute.As<std::uint64_t>().value_or(0);
-      table.handle = std::endian::native == std::endian::little ? std::byteswap(handle) : handle;
-    }
+    if (attribute.type == NFTA_TABLE_HANDLE) table.handle = NetworkU64(attribute);
   });
   if (!whole) return Malformed("table");
   tables.push_back(std::move(table));
@@ -254,19 +204,7 @@ Result<Listing> ListOnce(netlink::Socket &socket, const ListVerb &verb) {
 }  // namespace
 
 Result<Listing> List(netlink::Socket &socket, const ListVerb &verb) {
-  auto before = Generation(socket);
-  for (int tries = 0; before && tries < kMaxTries; ++tries) {
-    auto listing = ListOnce(socket, verb);
-    if (!listing) {
-      listing.error().syscall = "nft.list";
-      return listing;
-    }
-    const auto after = Generation(socket);
-    if (!after || *after == *before) return after ? std::move(listing) : Result<Listing>(std::unexpected(after.error()));
-    before = after;
-  }
-  if (!before) return std::unexpected(before.error());
-  return Fail(EINTR, "nft.list", "the ruleset changed at each of " + std::to_string(kMaxTries) + " attempts to read it");
+  return Consistent(socket, [&] { return ListOnce(socket, verb); });
 }
 
 }  // namespace netmode::nft

@@ -14,6 +14,7 @@
 #include "netns/socket.h"
 #include "netns/sysctl.h"
 #include "nft/list.h"
+#include "nft/list_rules.h"
 #include "nft/verb.h"
 #include "rtnl/address.h"
 #include "rtnl/link.h"
@@ -41,7 +42,7 @@ using Immediate =
                  state::ExpectUnchanged, state::Claim, state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate,
                  netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify, netns::SysctlSet, netns::SysctlRestore,
                  netns::SysctlGet, SocketOpen, rtnl::LinkDelete, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList,
-                 rtnl::RuleList, nft::ListVerb, conntrack::ConntrackFlush>;
+                 rtnl::RuleList, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
 
 struct Op {
   const char *name;  // "link.add": what an error calls it
@@ -56,7 +57,7 @@ struct Step {
 
 using Output =
     std::variant<std::monostate, std::string, std::uint32_t, netns::Identity, std::vector<rtnl::Link>, std::vector<rtnl::Address>,
-                 std::vector<rtnl::Route>, std::vector<rtnl::Neighbor>, std::vector<rtnl::Rule>, nft::Listing>;
+                 std::vector<rtnl::Route>, std::vector<rtnl::Neighbor>, std::vector<rtnl::Rule>, nft::Listing, nft::Rules>;
 
 struct Trouble {
   std::size_t step;

@@ -408,6 +408,14 @@ Result<Output> Runner::Do(const nft::ListVerb &op) {
   return Output{std::move(*listing)};
 }
 
+Result<Output> Runner::Do(const nft::RulesVerb &op) {
+  const auto socket = Netfilter();
+  if (!socket) return std::unexpected(socket.error());
+  auto rules = nft::ListRules(**socket, op);
+  if (!rules) return std::unexpected(rules.error());
+  return Output{std::move(*rules)};
+}
+
 Result<Output> Runner::Do(const conntrack::ConntrackFlush &op) {
   // The kept socket is the host's; only there are ports published.
   const auto socket = Netfilter();

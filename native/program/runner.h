@@ -81,6 +81,7 @@ class Runner final : public rtnl::Names {
   [[nodiscard]] Result<Output> Do(const state::PortClaim &op);
   [[nodiscard]] Result<Output> Do(const rtnl::LinkDelete &op);
   [[nodiscard]] Result<Output> Do(const nft::ListVerb &op);
+  [[nodiscard]] Result<Output> Do(const nft::RulesVerb &op);
   [[nodiscard]] Result<Output> Do(const conntrack::ConntrackFlush &op);
   template <class Other>  // files, claims and the lists of rtnl
   [[nodiscard]] Result<Output> Do(const Other &op);

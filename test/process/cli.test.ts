@@ -1,16 +1,14 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { attachment, filter, labels } from '../../lib/cli/flags.js'
 import { type NetworkFlags, networkOptions } from '../../lib/cli/network-flags.js'
 import { sandboxOptions } from '../../lib/cli/sandbox-flags.js'
 import { table } from '../../lib/cli/table.js'
+import { Command, type Outcome, outcome } from '../setup/command.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 
@@ -18,41 +16,16 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const privileged = requires('root', 'program:nft')
 const wrong = (field: string) => expect.objectContaining({ code: 'ERR_NETMODE_INVALID_ARGUMENT', field })
 
-/** A package like the one that is published, without touching dist/: the bundle, and links to what it needs beside it. */
+let command: Command
 let folder: string
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'netmode-cli-'))
-  await Promise.all(['package.json', 'node_modules', 'build'].map(name => symlink(join(root, name), join(folder, name))))
-  await build({
-    absWorkingDir: root,
-    entryPoints: { index: 'lib/index.ts', 'cli/main': 'lib/cli/main.ts' },
-    outdir: join(folder, 'dist'),
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20.19',
-    external: ['bindings'],
-    banner: { js: "import { createRequire as netmodeRequire } from 'node:module'; const require = netmodeRequire(import.meta.url);" },
-  })
+  command = await Command.bundle()
+  folder = command.folder
 })
-afterAll(() => rm(folder, { recursive: true, force: true }))
+afterAll(() => command[Symbol.asyncDispose]())
 
-interface Outcome {
-  readonly status: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-const main = (): string => join(folder, 'dist/cli/main.js')
-
-async function outcome(child: ChildProcess): Promise<Outcome> {
-  const { stdout, stderr } = child
-  if (!stdout || !stderr) throw new Error('needs pipes')
-  const [out, err, [status]] = await Promise.all([text(stdout), text(stderr), once(child, 'close') as Promise<[number | null]>])
-  return { status, stdout: out, stderr: err }
-}
+const main = (): string => command.main
 
 describe('usage', () => {
   const netmode = async (...args: string[]): Promise<Outcome> => {
@@ -76,6 +49,10 @@ describe('usage', () => {
       'network',
       'netns',
       'explain',
+      'bridge',
+      'rules',
+      'stats',
+      'graph',
       'recover',
     ]) {
       expect(help.stdout).toMatch(new RegExp(`^ {2}${name} `, 'm'))

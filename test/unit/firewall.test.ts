@@ -61,11 +61,11 @@ describe('the table', () => {
       'add chain inet netmode output { type nat hook output priority -95; policy accept; }',
       'add chain inet netmode postrouting { type nat hook postrouting priority 105; policy accept; }',
       'add chain inet netmode forward { type filter hook forward priority 5; policy accept; }',
-      'add rule inet netmode guard iifname != "lo" ip daddr 127.0.0.0/8 drop',
-      'add rule inet netmode guard iifname @bridges ip saddr 127.0.0.0/8 drop',
-      'add rule inet netmode guard iifname != "lo" ip6 daddr ::1 drop',
-      'add rule inet netmode guard iifname @bridges ip6 saddr ::1 drop',
-      'add rule inet netmode publish fib daddr type != local return',
+      'add rule inet netmode guard iifname != "lo" ip daddr 127.0.0.0/8 counter drop',
+      'add rule inet netmode guard iifname @bridges ip saddr 127.0.0.0/8 counter drop',
+      'add rule inet netmode guard iifname != "lo" ip6 daddr ::1 counter drop',
+      'add rule inet netmode guard iifname @bridges ip6 saddr ::1 counter drop',
+      'add rule inet netmode publish fib daddr type != local counter return',
       'add rule inet netmode publish dnat ip to iifname . meta l4proto . ip daddr . th dport map @names4',
       'add rule inet netmode publish dnat ip6 to iifname . meta l4proto . ip6 daddr . th dport map @names6',
       'add rule inet netmode publish dnat ip to meta l4proto . ip daddr . th dport map @publish4',
@@ -74,19 +74,19 @@ describe('the table', () => {
       'add rule inet netmode publish meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @publish6_any',
       'add rule inet netmode prerouting jump publish',
       'add rule inet netmode output jump publish',
-      'add rule inet netmode postrouting oifname @bridges ip saddr 127.0.0.0/8 masquerade',
-      'add rule inet netmode postrouting oifname @bridges ip6 saddr ::1 masquerade',
-      'add rule inet netmode postrouting oifname @bridges ct status dnat ip saddr @inside4 masquerade',
-      'add rule inet netmode postrouting oifname @bridges ct status dnat ip6 saddr @inside6 masquerade',
-      'add rule inet netmode postrouting oifname != @bridges ip saddr @masquerade4 masquerade',
-      'add rule inet netmode postrouting oifname != @bridges ip6 saddr @masquerade6 masquerade',
-      'add rule inet netmode forward ct state established,related accept',
-      'add rule inet netmode forward iifname . oifname @same accept',
-      'add rule inet netmode forward iifname @internal drop',
-      'add rule inet netmode forward oifname @internal drop',
-      'add rule inet netmode forward ct status dnat meta l4proto . ip daddr . th dport @exposed4 accept',
-      'add rule inet netmode forward ct status dnat meta l4proto . ip6 daddr . th dport @exposed6 accept',
-      'add rule inet netmode forward oifname @bridges drop',
+      'add rule inet netmode postrouting oifname @bridges ip saddr 127.0.0.0/8 counter masquerade',
+      'add rule inet netmode postrouting oifname @bridges ip6 saddr ::1 counter masquerade',
+      'add rule inet netmode postrouting oifname @bridges ct status dnat ip saddr @inside4 counter masquerade',
+      'add rule inet netmode postrouting oifname @bridges ct status dnat ip6 saddr @inside6 counter masquerade',
+      'add rule inet netmode postrouting oifname != @bridges ip saddr @masquerade4 counter masquerade',
+      'add rule inet netmode postrouting oifname != @bridges ip6 saddr @masquerade6 counter masquerade',
+      'add rule inet netmode forward ct state established,related counter accept',
+      'add rule inet netmode forward iifname . oifname @same counter accept',
+      'add rule inet netmode forward iifname @internal counter drop',
+      'add rule inet netmode forward oifname @internal counter drop',
+      'add rule inet netmode forward ct status dnat meta l4proto . ip daddr . th dport @exposed4 counter accept',
+      'add rule inet netmode forward ct status dnat meta l4proto . ip6 daddr . th dport @exposed6 counter accept',
+      'add rule inet netmode forward oifname @bridges counter drop',
     ])
   })
 
@@ -103,7 +103,7 @@ describe('the table', () => {
   it('leaves connections to ::1 alone where their answers would get lost', () => {
     const without = textOf(tableSteps({ stateFolder: '/x' }))
     const added = textOf(tableSteps({ stateFolder: '/x', loopback6: false })).filter(line => !without.includes(line))
-    expect(added).toEqual(['add rule inet netmode output ip6 daddr ::1 return'])
+    expect(added).toEqual(['add rule inet netmode output ip6 daddr ::1 counter return'])
   })
 })
 
