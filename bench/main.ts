@@ -23,13 +23,14 @@ ${rows.map(({ name, work }) => `  ${name.padEnd(12)} ${work}`).join('\n')}
   --samples N    at most N samples of each rival
   --crowd N      at most N sandboxes or published ports beside the measured one
   --no-peers     netmode and its floors alone
-  --out FOLDER   where the JSON and the charts go (default bench/results and docs)
+  --out FOLDER   where the JSON and the charts go (default bench/results and docs; of a shortened run: nowhere)
   --check        ends with status 1 where a bar is missed
   --install      installs the other tools that are compared (Debian, as root), and measures nothing
 `
 /** The project's folder: this script runs from build-bench. */
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const builds = join(root, 'build-bench')
+const everything = '1000000'
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -37,7 +38,7 @@ const { values: options, positionals } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     samples: { type: 'string' },
-    crowd: { type: 'string', default: '1000000' },
+    crowd: { type: 'string' },
     peers: { type: 'boolean', default: true },
     out: { type: 'string' },
     check: { type: 'boolean', default: false },
@@ -45,11 +46,27 @@ const { values: options, positionals } = parseArgs({
   },
 })
 
+/** Where the result goes. A shortened run says nothing that should be kept, unless it is told where. */
+function outFolders(): { readonly results: string; readonly charts: string } | undefined {
+  if (options.out !== undefined) return { results: options.out, charts: options.out }
+  if (options.quick || options.samples !== undefined || options.crowd !== undefined) return undefined
+  return { results: join(root, 'bench/results'), charts: join(root, 'docs') }
+}
+
 /** A row in a process and in a network and mount namespace of its own: what it leaves goes with it. */
 async function measure({ name, timely }: Row, folder: string): Promise<Result> {
   const out = join(folder, `${name}.json`)
-  const samples = options.samples ?? (options.quick ? '100' : '1000000')
-  const row = [process.execPath, '--expose-gc', join(builds, 'row.mjs'), name, samples, options.crowd, String(options.peers), out]
+  const samples = options.samples ?? (options.quick ? '100' : everything)
+  const row = [
+    process.execPath,
+    '--expose-gc',
+    join(builds, 'row.mjs'),
+    name,
+    samples,
+    options.crowd ?? everything,
+    String(options.peers),
+    out,
+  ]
   const first = timely && process.getuid?.() === 0 ? ['chrt', '-f', '10'] : []
   const [program = '', ...args] = [...first, join(root, 'scripts/in-namespace.sh'), ...row]
   const [status] = (await once(spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] }), 'exit')) as [number | null]
@@ -86,11 +103,13 @@ function report(facts: ReturnType<typeof machine>, results: ReadonlyMap<string, 
       .join(', '),
   )
   console.log(`\n${table(results)}`)
-  const jsonFolder = options.out ?? join(root, 'bench/results')
-  mkdirSync(jsonFolder, { recursive: true })
-  for (const [name, result] of results)
-    writeFileSync(join(jsonFolder, `${name}.json`), `${JSON.stringify({ machine: facts, ...result }, null, 2)}\n`)
-  for (const [name, svg] of charts(results)) writeFileSync(join(options.out ?? join(root, 'docs'), `${name}.svg`), svg)
+  const folders = outFolders()
+  if (folders) {
+    for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true })
+    for (const [name, result] of results)
+      writeFileSync(join(folders.results, `${name}.json`), `${JSON.stringify({ machine: facts, ...result }, null, 2)}\n`)
+    for (const [name, svg] of charts(results)) writeFileSync(join(folders.charts, `${name}.svg`), svg)
+  }
   const missed = [...results.values()].flatMap(({ bars }) => bars).filter(bar => !isMet(bar))
   if (options.check && missed.length > 0) process.exitCode = 1
 }

@@ -2,25 +2,16 @@
 import { alternate, clock, type Rival } from '../alternate.js'
 import { NativeTrips } from '../empty-trip.js'
 import { Ground } from '../ground.js'
+import { dnatRule, match, ranges } from '../lab.js'
 import { type Bar, type Figure, figures, median, type Result, type Row, type Scale } from '../row.js'
 import { feed, find, sh } from '../shell.js'
 
 const many = 10_000
-/** Published together while the crowd is made. */
-const batch = 1000
 const port = '8080:80'
 
-/** `count` DNAT rules that lead to one sandbox, as somebody who works with iptables has them. */
-export function iptablesRules(count: number, address: string): string {
-  const rules = Array.from(
-    { length: count },
-    (_, i) => `-A PREROUTING ${match(20_000 + i)} -j DNAT --to-destination ${address}:${20_000 + i}`,
-  )
-  return ['*nat', ...rules, 'COMMIT', ''].join('\n')
-}
-
-function match(hostPort: number): string {
-  return `-p tcp -m addrtype --dst-type LOCAL -m tcp --dport ${hostPort}`
+/** What iptables-restore takes. */
+function rules(count: number, address: string): string {
+  return ['*nat', ...Array.from({ length: count }, (_, i) => dnatRule(20_000 + i, `${address}:${20_000 + i}`)), 'COMMIT', ''].join('\n')
 }
 
 function iptablesRivals(address: string): readonly Rival[] {
@@ -97,12 +88,9 @@ export const publish: Row = {
 
     const few = await compare('', 1)
     const count = scale.crowd(many)
-    for (let from = 0; from < count; from += batch) {
-      const [first, last] = [20_000 + from, 20_000 + Math.min(count, from + batch) - 1]
-      await others.publish(`${first}-${last}:${first}-${last}`)
-    }
+    for (const range of ranges(count)) await others.publish(`${range}:${range}`)
     const withIptables = scale.peers && find('iptables') !== undefined
-    if (withIptables) await feed(iptablesRules(count, address), 'iptables-restore', ['--noflush'])
+    if (withIptables) await feed(rules(count, address), 'iptables-restore', ['--noflush'])
     const lots = await compare('', count, withIptables ? iptablesRivals(address) : [])
     for (const [i, change] of lots.entries()) {
       const before = few[i]
@@ -116,10 +104,7 @@ export const publish: Row = {
         })
     }
     await others.remove()
-    for (let from = 0; from < count; from += batch) {
-      const [first, last] = [20_000 + from, 20_000 + Math.min(count, from + batch) - 1]
-      await web.publish(`${first}-${last}:${first}-${last}`)
-    }
+    for (const range of ranges(count)) await web.publish(`${range}:${range}`)
     await compare(' (all of its own)', count)
     return { figures: all, bars, notes: withIptables || !scale.peers ? [] : ['iptables is not installed'] }
   },

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { chmod, copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type PrivateHost, run } from '../setup/namespace.js'
+import { run } from '../setup/namespace.js'
 
 /** Mounts the machine's cgroups below a folder as they are outside: every controller with a hierarchy of its own, or the one of version 2. */
 const mountCgroups = `
@@ -50,7 +50,7 @@ export class DockerDaemon implements AsyncDisposable {
   #pid = 0
   #log = ''
 
-  private constructor(machine: PrivateHost) {
+  private constructor(machine: { readonly netns: string }) {
     this.#parent = `/netmode-test-${process.pid}`
     // It ends with this process (pdeathsig), and as the first of a process namespace it ends all others with itself, containers included.
     const inside = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc']
@@ -64,7 +64,7 @@ export class DockerDaemon implements AsyncDisposable {
   }
 
   /** Resolves when the daemon answers. */
-  static async start(machine: PrivateHost): Promise<DockerDaemon> {
+  static async start(machine: { readonly netns: string }): Promise<DockerDaemon> {
     const daemon = new DockerDaemon(machine)
     while (true) {
       if (daemon.#process.exitCode !== null) throw new Error(`dockerd ended: ${daemon.#log}`)
@@ -83,9 +83,14 @@ export class DockerDaemon implements AsyncDisposable {
     return this.#log
   }
 
+  /** The API's socket, as seen from here. */
+  get socket(): string {
+    return this.#inside('/run/docker.sock')
+  }
+
   /** `docker …`; answers stdout. */
   async docker(...args: string[]): Promise<string> {
-    return (await run('docker', ['--host', `unix://${this.#inside('/run/docker.sock')}`, ...args])).trim()
+    return (await run('docker', ['--host', `unix://${this.socket}`, ...args])).trim()
   }
 
   /** An image with busybox and nothing else. */
