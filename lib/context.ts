@@ -10,6 +10,12 @@ export interface BridgeFilter {
   readonly ip6: boolean
 }
 
+/** What the makers of endpoints need to know of the name service. */
+export interface Names {
+  /** Resolves when sandboxes of these networks (ids) are answered, or can't be. */
+  ready(networkIds: readonly string[]): Promise<void>
+}
+
 export interface Context {
   readonly mechanism: Mechanism
   readonly layout: Layout
@@ -18,4 +24,5 @@ export interface Context {
   readonly netnsPath: string
   readonly identity: Identity
   readonly bridgeFilter: BridgeFilter
+  readonly names: Names
 }

@@ -443,6 +443,20 @@ export interface Finding {
   readonly remedy: string
 }
 
+/**
+ * Names on user-defined networks: sandboxes find each other by name, alias, host name and id, and by address; all else is asked of
+ * the host's servers or of the sandbox's own `dns`. One of the processes that have the host open serves, in its event loop; when it
+ * ends, another one does.
+ */
+export interface NameService {
+  /** `serving`: this process does. `waiting`: another one does. `idle`: not started yet, since no network needs it, or switched off. */
+  readonly role: 'idle' | 'waiting' | 'serving'
+  /** While `serving`: the networks, and the addresses that their sandboxes ask. `error`: why one can't be served. */
+  readonly networks: readonly { readonly network: string; readonly addresses: readonly string[]; readonly error?: Error }[]
+  /** Starts it even with `nameService: false`, or before there is a network. Resolves when this process serves. @throws UNSUPPORTED in a cluster worker */
+  serve(op?: Op): Promise<void>
+}
+
 /** The front door: one network namespace that sandboxes hang on. Never keeps the process alive. */
 export interface Host extends AsyncDisposable {
   readonly namespace: Namespace
@@ -461,6 +475,7 @@ export interface Host extends AsyncDisposable {
     /** Answers the names removed; goes on past failures, then throws an AggregateError of them. */
     removeAll(names: readonly string[], op?: Op): Promise<readonly string[]>
   }
+  readonly nameService: NameService
   /** Subscribed when it returns. */
   events(options?: Op & { types?: readonly HostEvent['type'][] }): AsyncIterableIterator<HostEvent>
   /** The `ip`, `nft` and `sysctl` commands that would do the same, one a line, runnable by `sh`. */
@@ -483,4 +498,6 @@ export interface OpenHostOptions extends Op {
   config?: object
   /** Put right what a dead process or others left behind. Default true. */
   repair?: boolean
+  /** Serve names on user-defined networks, or wait to. Default true; false is for processes that end soon. */
+  nameService?: boolean
 }

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 
 import type { BridgeFilter, Context } from './context.js'
 import type { Finding, Host, HostStats, Op, OpenHostOptions, Operations, Namespace as PublicNamespace, Recovery } from './contract.js'
+import { NameService } from './dns/name-service.js'
 import { errnoName, fail, invalid } from './errors.js'
 import { Firewall } from './firewall/firewall.js'
 import { tableName } from './firewall/ruleset.js'
@@ -38,7 +39,7 @@ export async function openHost(options: OpenHostOptions = {}): Promise<Host> {
 
 /** As `openHost`, with something between policy and kernel: how tests make single ops fail. */
 export async function openHostWith(options: OpenHostOptions, between: (mechanism: Mechanism) => Mechanism): Promise<Host> {
-  const { stateDir, netns, config, repair, signal } = openOptions(options)
+  const { stateDir, netns, config, repair, nameService, signal } = openOptions(options)
   const mechanism = between(new KernelMechanism(netns))
   try {
     const [identity, listing] = (await mechanism.run(
@@ -64,8 +65,10 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
             : `/proc/${process.pid}/fd/${netns.fd}`
     const bridgeFilter = await readBridgeFilter(mechanism)
     const firewall = new Firewall({ stateFolder: layout.root, loopback6: !bridgeFilter.ip6 }, table !== undefined, config.iptables)
-    const host = new OpenHost({ mechanism, layout, config, netnsPath, identity, bridgeFilter }, firewall, await thisProcess())
+    const parts = { mechanism, layout, config, netnsPath, identity, bridgeFilter }
+    const host = new OpenHost(parts, firewall, await thisProcess(), nameService)
     if (repair) await host.recover({ ...(signal && { signal }) })
+    await host.nameService.begin()
     return host as unknown as Host
   } catch (error) {
     await mechanism.close()
@@ -98,22 +101,26 @@ class OpenHost {
   readonly namespaces: NamedNamespaces
   readonly networks: Networks
   readonly sandboxes: Sandboxes
+  readonly nameService: NameService
   readonly #context: Context
   readonly #store: Store
   readonly #firewall: Firewall
   readonly #recoverer: Recoverer
   #closing: Promise<void> | undefined
 
-  constructor(context: Context, firewall: Firewall, process: ProcessIdentity) {
-    const store = new Store(context.layout)
+  constructor(parts: Omit<Context, 'names'>, firewall: Firewall, process: ProcessIdentity, nameService: boolean) {
+    const store = new Store(parts.layout)
+    const resolver = new HostResolver()
+    const context: Context = { ...parts, names: { ready: ids => this.nameService.ready(ids) } }
     this.#context = context
+    this.nameService = new NameService(context, store, resolver, nameService)
     this.#store = store
     this.#firewall = firewall
     this.namespace = new Namespace(context.mechanism, context.netnsPath, context.identity)
     this.namespaces = new NamedNamespaces(context.mechanism)
     this.networks = new Networks(context, store, firewall)
     const hairpin = context.bridgeFilter.ip4 || context.bridgeFilter.ip6
-    const ground = { layout: context.layout, firewall, resolver: new HostResolver(), hairpin }
+    const ground = { layout: context.layout, firewall, resolver, hairpin }
     this.sandboxes = new Sandboxes(context, store, this.networks, ground, process)
     this.#recoverer = new Recoverer(context, store, this.networks, ground)
     firewall.onGone(() => this.#recoverer.rebuildRuleset())
@@ -165,6 +172,7 @@ class OpenHost {
     try {
       await this.sandboxes.removeEphemeral()
     } finally {
+      await this.nameService.close()
       this.#store.close()
       await this.#context.mechanism.close()
     }

@@ -16,6 +16,7 @@ export type {
   LinkName,
   Mode,
   NamedNamespace,
+  NameService,
   Namespace,
   NamespaceRef,
   Namespaces,

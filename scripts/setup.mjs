@@ -34,11 +34,12 @@ const kTestPackages = {
   strace: ['strace'],
   conntrack: ['conntrack'],
   'bridge-utils': ['brctl'],
+  'bind9-dnsutils': ['dig'],
+  'busybox-static': ['busybox'],
 }
 // The others' own programs, to be compared with: heavy, so only CI and those who ask get them. Without, such tests skip by name.
 const kPeerPackages = {
   'docker.io': ['dockerd'],
-  'busybox-static': ['busybox'],
 }
 const kDeveloperPackages = {
   cmake: ['cmake'],

@@ -37,16 +37,19 @@ export class Cli {
 
   /**
    * Opens the host for `work`, whose calls a signal aborts. `repair: false` is for commands that only look: they change nothing, not
-   * even what a dead process left behind.
+   * even what a dead process left behind. `nameService` is for those that go on for a while: who ends at once serves nobody.
    */
-  async withHost<T>(work: (host: Host, op: Op) => Promise<T>, { repair = true }: { readonly repair?: boolean } = {}): Promise<T> {
+  async withHost<T>(
+    work: (host: Host, op: Op) => Promise<T>,
+    { repair = true, nameService = false }: { readonly repair?: boolean; readonly nameService?: boolean } = {},
+  ): Promise<T> {
     const { openHost } = await import('../index.js')
     const op = { signal: this.signals.signal }
     const where = {
       ...(this.#stateDir !== undefined && { stateDir: this.#stateDir }),
       ...(this.#netns !== undefined && { netns: this.#netns }),
     }
-    const host = await openHost({ ...where, repair, ...op })
+    const host = await openHost({ ...where, repair, nameService, ...op })
     try {
       return await work(host, op)
     } finally {

@@ -39,6 +39,7 @@ const entries: readonly Entry[] = [
     summary: 'Print the ip, nft and sysctl commands that would do the same',
     load: async () => (await import('./explain.js')).explain,
   },
+  { name: 'dns', summary: 'Serve names on user-defined networks, until it is ended', load: async () => (await import('./dns.js')).dns },
   { name: 'recover', summary: 'Put right what a dead process left behind', load: async () => (await import('./recover.js')).recover },
 ]
 

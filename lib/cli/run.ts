@@ -1,7 +1,7 @@
 /** `netmode run` and `netmode exec`: commands inside of sandboxes. */
 import type { ChildProcess } from 'node:child_process'
 import { Option } from 'commander'
-import type { Sandbox, SpawnInOptions } from '../contract.js'
+import type { Host, Op, Sandbox, SpawnInOptions } from '../contract.js'
 import type { Cli, Fill } from './cli.js'
 import { NotStarted, ownFailure } from './failure.js'
 import { repeat } from './flags.js'
@@ -27,7 +27,7 @@ export const run: Fill = (command, cli) => {
 }
 
 function runOnce(cli: Cli, words: readonly string[], flags: SandboxFlags & CommandFlags, keep: boolean): Promise<number> {
-  return cli.withHost(async (host, op) => {
+  const once = async (host: Host, op: Op) => {
     // Ephemeral: should this process be killed, the next one removes it.
     const sandbox = await host.sandboxes.create({ ...sandboxOptions(flags), ephemeral: !keep }, op)
     try {
@@ -36,7 +36,8 @@ function runOnce(cli: Cli, words: readonly string[], flags: SandboxFlags & Comma
     } finally {
       if (!keep) await sandbox.remove()
     }
-  })
+  }
+  return cli.withHost(once, { nameService: true })
 }
 
 /** `exec NAME COMMAND…`: one more command in a sandbox that is there. */
@@ -53,7 +54,7 @@ export const exec: Fill = (command, cli) => {
           op.signal?.throwIfAborted()
           return runIn(cli, sandbox, words, flags)
         },
-        { repair: false },
+        { repair: false, nameService: true },
       )
     })
 }

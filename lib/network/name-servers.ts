@@ -1,5 +1,5 @@
 /** Where the name service of a network is met. Pure. */
-import type { NetworkRecord } from '../state/records.js'
+import type { EndpointRecord, NetworkRecord, SandboxRecord } from '../state/records.js'
 import { defaultNetwork } from './default-network.js'
 
 /**
@@ -14,4 +14,9 @@ export const namePort = 28_269
  */
 export function nameServersOf({ name, driver, subnets }: NetworkRecord): readonly string[] {
   return name !== defaultNetwork && driver === 'bridge' ? subnets.map(({ gateway }) => gateway) : []
+}
+
+/** A sandbox's endpoints on networks that have names. */
+export function withNames({ endpoints }: Pick<SandboxRecord, 'endpoints'>): readonly EndpointRecord[] {
+  return endpoints.filter(({ nameServers }) => nameServers !== undefined)
 }

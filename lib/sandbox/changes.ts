@@ -2,6 +2,7 @@
 import type { Context } from '../context.js'
 import { fail } from '../errors.js'
 import type { KnownNetwork } from '../network/known-network.js'
+import { withNames } from '../network/name-servers.js'
 import { type Networks, notFound } from '../network/networks.js'
 import type { Link } from '../plan/kernel-objects.js'
 import type { Plan } from '../plan/op.js'
@@ -172,6 +173,7 @@ export class Changes {
         // Without the signal: it is as good as done, and what is left can't be taken back.
         if (isToBeFinished(change)) await this.#healed(changing(change.before, change.after))
         this.#networks.giveBack(change.before.endpoints.filter(endpoint => !change.after.endpoints.includes(endpoint)))
+        if (change.networks.length > 0) await this.#context.names.ready(withNames(change.after).map(({ networkId }) => networkId))
         return { record: change.after, changed }
       } catch (error) {
         drafted.giveBack?.(error)

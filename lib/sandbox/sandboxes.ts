@@ -3,6 +3,7 @@ import type { Context } from '../context.js'
 import type { CreatedSandbox, Filter, Op, Sandbox, SandboxInfo, SandboxOptions } from '../contract.js'
 import { fail, invalid } from '../errors.js'
 import type { Identity } from '../native.js'
+import { withNames } from '../network/name-servers.js'
 import type { Networks } from '../network/networks.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan } from '../plan/op.js'
@@ -75,6 +76,7 @@ export class Sandboxes {
         const outputs = await this.#context.mechanism.run(plan, signal)
         creation.learn(draft, plan, outputs)
         if (valid.ephemeral) this.#ephemeral.add(valid.name)
+        await this.#context.names.ready(withNames(draft.record).map(({ networkId }) => networkId))
         const made = outputs[plan.findIndex(({ apply }) => apply.op === 'netns.create')] as Identity | undefined
         return await this.#handle({ ...draft.record, phase: 'ready' }, made)
       } catch (error) {

@@ -60,12 +60,20 @@ export class Layout {
   port(protocol: string, port: number, address: string): string {
     return join(this.portClaims(`${protocol}-${port}`), address)
   }
+  /** Where the processes that serve names, or wait to, meet. */
+  get nameService(): string {
+    return join(this.root, 'name-service')
+  }
+  /** Claim of the one that serves. */
+  get nameServiceClaim(): string {
+    return join(this.nameService, 'server')
+  }
   /** Records that could not be read are moved here. */
   get damaged(): string {
     return join(this.root, 'damaged')
   }
   /** Everything that has to be there before the first plan. */
   get folders(): readonly string[] {
-    return [this.root, this.networks, this.sandboxes, this.leases, this.ports]
+    return [this.root, this.networks, this.sandboxes, this.leases, this.ports, this.nameService]
   }
 }

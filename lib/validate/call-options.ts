@@ -42,10 +42,11 @@ export interface ValidOpenOptions {
   readonly netns?: NamespaceRef
   readonly config: HostConfig
   readonly repair: boolean
+  readonly nameService: boolean
   readonly signal?: AbortSignal
 }
 
-const openKeys = ['stateDir', 'netns', 'config', 'repair', 'signal'] as const satisfies readonly (keyof OpenHostOptions)[]
+const openKeys = ['stateDir', 'netns', 'config', 'repair', 'nameService', 'signal'] as const satisfies readonly (keyof OpenHostOptions)[]
 
 /** Throws ERR_NETMODE_INVALID_ARGUMENT. */
 export function openOptions(input: unknown = {}): ValidOpenOptions {
@@ -55,6 +56,7 @@ export function openOptions(input: unknown = {}): ValidOpenOptions {
     netns: fields.optional('netns', namespaceRef),
     config: fields.optional('config', hostConfig) ?? hostConfig({}),
     repair: fields.optional('repair', boolean) ?? true,
+    nameService: fields.optional('nameService', boolean) ?? true,
     signal: fields.optional('signal', signal),
   })
 }

@@ -32,6 +32,7 @@ export class Programs implements AsyncDisposable {
       platform: 'node',
       target: 'node20.19',
       external: ['bindings'],
+      banner: { js: "import { createRequire as netmodeRequire } from 'node:module'; const require = netmodeRequire(import.meta.url);" },
       logLevel: 'warning',
     })
     return new Programs(folder)

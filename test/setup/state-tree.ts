@@ -2,15 +2,20 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** Everything below a folder, by path: the text of files, `-> TARGET` for links (leases and port claims are links), `/` for folders. */
+/**
+ * Everything below a folder, by path: the text of files, `-> TARGET` for links (leases and port claims are links), `/` for folders.
+ * Without who serves names just now: that comes and goes with processes and describes nothing.
+ */
 export async function stateTree(folder: string): Promise<Readonly<Record<string, string>>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   const described = await Promise.all(
-    entries.map(async entry => {
-      const path = join(entry.parentPath, entry.name)
-      const what = entry.isDirectory() ? '/' : entry.isSymbolicLink() ? `-> ${await readlink(path)}` : await readFile(path, 'utf8')
-      return [path.slice(folder.length + 1), what] as const
-    }),
+    entries
+      .filter(({ parentPath }) => parentPath !== join(folder, 'name-service'))
+      .map(async entry => {
+        const path = join(entry.parentPath, entry.name)
+        const what = entry.isDirectory() ? '/' : entry.isSymbolicLink() ? `-> ${await readlink(path)}` : await readFile(path, 'utf8')
+        return [path.slice(folder.length + 1), what] as const
+      }),
   )
   return Object.fromEntries(described.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
