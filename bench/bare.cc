@@ -21,7 +21,10 @@ namespace netmode::bench {
 namespace {
 
 constexpr char kOwn[] = "/proc/thread-self/ns/net";
+constexpr char kFolder[] = "/run/netns/";
 constexpr int kLoopback = 1;
+// The group of links that are to be deleted together.
+constexpr std::uint32_t kDoomed = 0x62656e63;
 // The peer's index in its namespace is chosen, so that no answer has to be read to learn it.
 constexpr int kInside = 2;
 
@@ -65,13 +68,9 @@ Result<void> Bare::Prepare(const Sample &sample) {
   const auto broadcast = ParseIp(ground_.broadcast);
   const auto gateway = ParseIp(ground_.gateway);
   if (!mac || !address || !broadcast || !gateway) return Fail(EINVAL, "prepare", sample.mac + " " + sample.address);
-  path_ = "/run/netns/" + sample.name;
+  path_ = kFolder + sample.name;
   PreparePair(sample, *mac);
   PrepareInside(*address, *broadcast, *gateway);
-  removal_.Clear();
-  removal_.Begin(RTM_DELLINK, 0, ifinfomsg{}, 0);
-  removal_.PutString(IFLA_IFNAME, sample.host_ifname);
-  removal_.End();
   return {};
 }
 
@@ -154,10 +153,23 @@ Result<void> Bare::Make() {
   return Ask(rtnl->Get(), inside_);
 }
 
-Result<void> Bare::Clear() {
-  auto deleted = Ask(rtnl_.Get(), removal_);
-  if (umount2(path_.c_str(), MNT_DETACH) != 0) return FailErrno("umount2", path_);
-  if (unlink(path_.c_str()) != 0) return FailErrno("unlink", path_);
+Result<void> Bare::Clear(std::span<const Sample> samples) {
+  netlink::Batch removal;
+  for (const Sample &sample : samples) {
+    removal.Begin(RTM_NEWLINK, 0, ifinfomsg{}, 0);
+    removal.PutString(IFLA_IFNAME, sample.host_ifname);
+    removal.PutInteger(IFLA_GROUP, kDoomed);
+    removal.End();
+  }
+  removal.Begin(RTM_DELLINK, 0, ifinfomsg{}, 0);
+  removal.PutInteger(IFLA_GROUP, kDoomed);
+  removal.End();
+  auto deleted = Ask(rtnl_.Get(), removal);
+  for (const Sample &sample : samples) {
+    const std::string path = kFolder + sample.name;
+    if (umount2(path.c_str(), MNT_DETACH) != 0) return FailErrno("umount2", path);
+    if (unlink(path.c_str()) != 0) return FailErrno("unlink", path);
+  }
   return deleted;
 }
 

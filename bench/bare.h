@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 
 #include "base/inet.h"
@@ -22,8 +23,8 @@ class Bare {
   [[nodiscard]] Result<void> Prepare(const Sample &sample);
   // The measured part.
   [[nodiscard]] Result<void> Make();
-  // Takes the sample away.
-  [[nodiscard]] Result<void> Clear();
+  // Takes samples away, all their links in one group: the kernel's wait is shared.
+  [[nodiscard]] Result<void> Clear(std::span<const Sample> samples);
 
  private:
   Bare(const Ground &ground, UniqueFd rtnl) : ground_(ground), rtnl_(std::move(rtnl)) {}
@@ -36,7 +37,6 @@ class Bare {
   std::string path_;
   netlink::Batch pair_;        // the veth, from the host
   netlink::Batch inside_;      // what is set in the namespace
-  netlink::Batch removal_;     // the host end, deleted
   std::size_t ns_offset_ = 0;  // in pair_: where the namespace's descriptor belongs
 };
 

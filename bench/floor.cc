@@ -4,7 +4,7 @@
 //
 //   ground BRIDGE_INDEX MTU PREFIX BROADCAST GATEWAY     once, first
 //   bare NAME HOST_IFNAME MAC ADDRESS                    an attach as bare.h makes it
-//   clear                                                takes that attach away
+//   clear NAME HOST_IFNAME …                             takes such attaches away, all links in one group
 //   full FIELD...                                        runs a plan of netmode's own, as plan_text.h reads it
 //
 // Works in the network and mount namespace that it is started in; scripts/in-namespace.sh gives private ones.
@@ -55,10 +55,7 @@ class Floor {
     if (command == "full") return RunFull(fields.subspan(1));
     if (command == "ground" && fields.size() == 6) return Start(fields);
     if (command == "bare" && fields.size() == 5 && bare_) return MakeBare(fields);
-    if (command == "clear" && bare_) {
-      if (auto cleared = bare_->Clear(); !cleared) return std::unexpected(cleared.error());
-      return 0;
-    }
+    if (command == "clear" && fields.size() % 2 == 1 && bare_) return Clear(fields.subspan(1));
     return Fail(EINVAL, command, "with " + std::to_string(fields.size() - 1) + " fields");
   }
 
@@ -82,6 +79,18 @@ class Floor {
     const Result<void> made = bare_->Make();
     const std::int64_t end = Now();
     if (!made) return std::unexpected(made.error());
+    return end - start;
+  }
+
+  [[nodiscard]] Result<std::int64_t> Clear(std::span<const std::string> fields) {
+    std::vector<bench::Sample> samples;
+    for (std::size_t i = 0; i < fields.size(); i += 2) {
+      samples.push_back({.name = fields[i], .host_ifname = fields[i + 1], .mac = {}, .address = {}});
+    }
+    const std::int64_t start = Now();
+    const Result<void> cleared = bare_->Clear(samples);
+    const std::int64_t end = Now();
+    if (!cleared) return std::unexpected(cleared.error());
     return end - start;
   }
 

@@ -1,48 +1,47 @@
 /** Who is measured: netmode itself, and the two native attaches of floor.cc. All of them one at a time. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 
 import type { Host, Network, SandboxOptions } from '../lib/index.js'
 import type { Plan } from '../lib/plan/op.js'
 
-/** Makes a sample and takes it away again. */
+/** The project's folder: benchmarks run from build-bench. */
+export const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+export const stateDir = '/run/netmode-bench'
+
+/** What one turn of a rival has left behind: a sandbox, or a bare namespace with the host's end of its link. */
+export type Sample = { readonly sandbox: string } | { readonly namespace: string; readonly link: string }
+
 export interface Rival {
   readonly name: 'bare' | 'full' | 'ours'
-  /** Makes the n-th sample; answers the nanoseconds that it took. */
-  make(n: number): Promise<number>
-  /** Takes away what `make` made last. */
-  clear(): Promise<void>
+  /** Makes the n-th sample; answers the nanoseconds that it took, and what is to be cleared away. */
+  make(n: number): Promise<{ readonly time: number; readonly sample: Sample }>
 }
 
-/** A sandbox on one network with one published port. */
-function sandboxOptions(name: string, network: string): SandboxOptions {
-  return { name, network, publish: ['8080:80'] }
+/** A sandbox on one network with one published port. Samples live side by side, so each has a port of its own. */
+function sandboxOptions(name: string, port: number): SandboxOptions {
+  return { name, network: benchNetwork.name, publish: [`${port}:80`] }
 }
 
 /** `host.sandboxes.create`, from the call to the answer. */
 export class Ours implements Rival {
   readonly name = 'ours'
   readonly #host: Host
-  readonly #network: string
-  #last = ''
 
-  constructor(host: Host, network: string) {
+  constructor(host: Host) {
     this.#host = host
-    this.#network = network
   }
 
-  async make(n: number): Promise<number> {
-    this.#last = `ours-${n}`
-    const options = sandboxOptions(this.#last, this.#network)
+  async make(n: number) {
+    const sandbox = `ours-${n}`
+    const options = sandboxOptions(sandbox, 10_000 + (n % 10_000))
     const start = process.hrtime.bigint()
     await this.#host.sandboxes.create(options)
     const end = process.hrtime.bigint()
-    return Number(end - start)
-  }
-
-  async clear(): Promise<void> {
-    await this.#host.sandboxes.remove(this.#last)
+    return { time: Number(end - start), sample: { sandbox } }
   }
 }
 
@@ -51,28 +50,22 @@ export class Full implements Rival {
   readonly name = 'full'
   readonly #floor: Floor
   readonly #host: Host
-  readonly #network: string
-  #last = ''
 
-  constructor(floor: Floor, host: Host, network: string) {
+  constructor(floor: Floor, host: Host) {
     this.#floor = floor
     this.#host = host
-    this.#network = network
   }
 
-  async make(n: number): Promise<number> {
-    this.#last = `full-${n}`
-    return this.#floor.ask('full', ...planFields(await this.#plan()))
-  }
-
-  async clear(): Promise<void> {
-    await this.#host.sandboxes.remove(this.#last)
+  async make(n: number) {
+    const sandbox = `full-${n}`
+    const plan = await this.#plan(sandboxOptions(sandbox, 20_000 + (n % 10_000)))
+    return { time: await this.#floor.ask('full', ...planFields(plan)), sample: { sandbox } }
   }
 
   /** What `explain` prints the plan of; not part of the public contract. */
-  #plan(): Promise<Plan> {
+  #plan(options: SandboxOptions): Promise<Plan> {
     const planner = this.#host.sandboxes as unknown as { createPlan(options: SandboxOptions): Promise<Plan> }
-    return planner.createPlan(sandboxOptions(this.#last, this.#network))
+    return planner.createPlan(options)
   }
 }
 
@@ -85,14 +78,11 @@ export class Bare implements Rival {
     this.#floor = floor
   }
 
-  make(n: number): Promise<number> {
+  async make(n: number) {
     const bytes = [10, 99, 128 + (Math.floor(n / 250) % 100), 2 + (n % 250)]
     const mac = ['02', '42', ...bytes.map(byte => byte.toString(16).padStart(2, '0'))].join(':')
-    return this.#floor.ask('bare', `bare-${n}`, `veth${n.toString(16).padStart(7, '0')}`, mac, bytes.join('.'))
-  }
-
-  async clear(): Promise<void> {
-    await this.#floor.ask('clear')
+    const sample = { namespace: `bare-${n}`, link: `veth${n.toString(16).padStart(7, '0')}` }
+    return { time: await this.#floor.ask('bare', sample.namespace, sample.link, mac, bytes.join('.')), sample }
   }
 }
 
@@ -113,8 +103,8 @@ export class Floor {
   }
 
   /** Starts it in this process's namespaces. */
-  static async start(program: string, network: Network): Promise<Floor> {
-    const floor = new Floor(spawn(program, { stdio: ['pipe', 'pipe', 'inherit'] }))
+  static async start(network: Network): Promise<Floor> {
+    const floor = new Floor(spawn(join(root, 'build-bench/floor'), { stdio: ['pipe', 'pipe', 'inherit'] }))
     const fact = (file: string): string => readFileSync(`/sys/class/net/${network.device ?? ''}/${file}`, 'utf8').trim()
     await floor.ask('ground', fact('ifindex'), fact('mtu'), prefix, broadcast, network.subnets[0]?.gateway ?? '')
     return floor
