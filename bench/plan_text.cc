@@ -77,6 +77,15 @@ Immediate LinkDelete(const Fields &op) {
   return removal;
 }
 
+Immediate NetnsCreate(const Fields &op) {
+  netns::NetnsCreate create{.name = op.Text("name"), .slot = op.Text("slot"), .loopback = op.Flag("loopback")};
+  for (int i = 0; op.In("settings." + std::to_string(i)).Any(); ++i) {
+    const Fields setting = op.In("settings." + std::to_string(i));
+    create.settings.push_back({.key = setting.Text("key"), .value = setting.Text("value")});
+  }
+  return create;
+}
+
 std::optional<Immediate> ReadImmediate(std::string_view name, const Fields &op) {
   const std::string path = op.Text("path");
   if (name == "lock") {
@@ -101,13 +110,14 @@ std::optional<Immediate> ReadImmediate(std::string_view name, const Fields &op) 
     return state::PortRelease{
         .folder = op.Text("folder"), .protocol = ProtocolOf(op), .address = op.Text("address"), .port = port, .holder = op.Text("holder")};
   }
-  if (name == "netns.create") return netns::NetnsCreate{.name = op.Text("name"), .slot = op.Text("slot")};
+  if (name == "file.rename") return state::FileRename{.path = path, .to = op.Text("to")};
+  if (name == "expect.absent") return state::ExpectAbsent{.path = path};
+  if (name == "netns.create") return NetnsCreate(op);
   if (name == "netns.delete") return netns::NetnsDelete{.name = op.Text("name"), .missing_ok = op.Flag("missingOk")};
   if (name == "sysctl.set") {
     return netns::SysctlSet{.ns = op.Text("ns"), .key = op.Text("key"), .value = op.Text("value"), .missing_ok = op.Flag("missingOk")};
   }
   if (name == "link.delete") return LinkDelete(op);
-  if (name == "link.list") return rtnl::LinkList{.ns = op.Text("ns"), .name = op.Maybe("name"), .master = {}};
   return std::nullopt;
 }
 
@@ -148,6 +158,7 @@ std::optional<RtnlVerb> ReadRtnl(std::string_view name, const Fields &op) {
     set.mac = op.Maybe("mac");
     set.up = op.MaybeFlag("up");
     set.alias = op.Maybe("alias");
+    set.settle = op.Flag("settle");
     set.port = Port(op.In("port"));
     return set;
   }

@@ -5,7 +5,7 @@ import bindings from 'bindings'
 
 import { fail } from './errors.js'
 import type { Address, Counter, Link, Neighbor, Route, Rule, Ruleset } from './plan/kernel-objects.js'
-import type { Datum, Plan } from './plan/op.js'
+import type { Datum, NetnsCreate, Plan } from './plan/op.js'
 
 /** An op that failed; `errno` is positive here. */
 export interface Trouble {
@@ -64,6 +64,10 @@ export interface NativeSession {
   /** Runs the plan on a native thread; answers an id for `cancel`. @throws TypeError for a malformed plan, before anything is done. */
   run(steps: Plan, done: (report: Report) => void): number
   cancel(id: number): void
+  /** Has the namespace of a `netns.create` made that is to come, whatever its name; false: one is being made already. */
+  order(like: Omit<NetnsCreate, 'op'>): boolean
+  /** No plan will come for it. */
+  cancelOrder(): void
   close(): void
 }
 

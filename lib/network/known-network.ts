@@ -36,6 +36,11 @@ export class KnownNetwork {
     return new KnownNetwork({ ...this.record, phase: 'ready' }, deviceIndex, leased)
   }
 
+  /** Does it have subnets of that family? */
+  has(family: 4 | 6): boolean {
+    return this.#subnets.some(one => one.family === family)
+  }
+
   /** Takes an address of that family for an endpoint: the one asked for, or the next free one. undefined: no subnet of the family. */
   take(family: 4 | 6, wanted: string | undefined, field: string): Choice | undefined {
     const subnets = this.#subnets.filter(one => one.family === family)

@@ -148,6 +148,11 @@ export class Networks {
     return undefined
   }
 
+  /** As far as is known here, which may be nothing or not the latest. */
+  known(name: string): KnownNetwork | undefined {
+    return this.#known.get(name)
+  }
+
   /** What was known of it may be wrong: read it again next time. */
   forget(name: string): void {
     this.#known.delete(name)

@@ -28,7 +28,11 @@ function linesOf(op: Op, nsName: NameOf): string[] {
     command('ip', ns === undefined ? undefined : `-n ${word(nsName(ns))}`, ...words)
   switch (op.op) {
     case 'netns.create':
-      return [command('ip netns add', word(op.name))]
+      return [
+        command('ip netns add', word(op.name)),
+        ...(op.loopback ? [command('ip -n', word(op.name), 'link set dev lo up')] : []),
+        ...(op.settings ?? []).map(({ key, value }) => sysctl(op.name, key, value)),
+      ]
     case 'netns.attach':
       return [`# name the namespace ${nsName(op.slot)}: ${op.name}`]
     case 'netns.delete':
@@ -241,6 +245,8 @@ function comment(op: Op): string[] {
       return [`# write ${op.path}`]
     case 'folder.create':
       return [`# make folder ${op.path}`]
+    case 'file.rename':
+      return [`# rename ${op.path} to ${op.to}`]
     case 'folder.remove':
     case 'file.remove':
       return [`# remove ${op.path}`]

@@ -2,7 +2,7 @@
 import type { NamespaceRef } from '../contract.js'
 import { fail, fromKernel, type KernelFailure, rejection } from '../errors.js'
 import { type NativeSession, native, type Output, type Trouble } from '../native.js'
-import type { Op, Plan } from './op.js'
+import type { NetnsCreate, Op, Plan } from './op.js'
 
 /** A plan that failed and was rolled back, before policy has put it in the user's words. */
 export class PlanFailure extends Error {
@@ -93,6 +93,11 @@ export interface Mechanism {
    * @throws PlanFailure after everything was taken back, `signal.reason` after an abort
    */
   run(plan: Plan, signal?: AbortSignal): Promise<readonly Output[]>
+  /**
+   * Has a namespace made for a plan that is still being drawn up, to be named by its `netns.create`. It is nothing yet: without a plan
+   * that comes for it nobody ever sees it. Answers what says that none will come.
+   */
+  order(like: Pick<NetnsCreate, 'loopback' | 'settings'>): () => void
   /** Waits for what is under way. */
   close(): Promise<void>
 }
@@ -138,6 +143,11 @@ export class KernelMechanism implements Mechanism {
       const cancel = () => this.#session.cancel(id)
       signal?.addEventListener('abort', cancel, { once: true })
     })
+  }
+
+  order(like: Pick<NetnsCreate, 'loopback' | 'settings'>): () => void {
+    if (this.#closed || !this.#session.order({ ...like, name: '', slot: '' })) return () => {}
+    return () => this.#session.cancelOrder()
   }
 
   async close(): Promise<void> {

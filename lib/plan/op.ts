@@ -45,12 +45,23 @@ export interface FileRemove {
   readonly op: 'file.remove'
   readonly path: string
 }
+/** Gives a file another name; what had that name is gone. */
+export interface FileRename {
+  readonly op: 'file.rename'
+  readonly path: string
+  readonly to: string
+}
 /** `create`: must be new. `replace`: temp file + rename. `overwrite`: in place, keeps the inode (bind mounts see it). */
 export interface FileWrite {
   readonly op: 'file.write'
   readonly path: string
   readonly text: string
   readonly how: 'create' | 'replace' | 'overwrite'
+}
+/** Fails with EEXIST if there is anything at the path. */
+export interface ExpectAbsent {
+  readonly op: 'expect.absent'
+  readonly path: string
 }
 /** Fails with ESTALE unless the folder holds exactly these names (hidden ones aside); an absent folder holds none. */
 export interface ExpectNames {
@@ -101,6 +112,15 @@ export interface NetnsCreate {
   readonly op: 'netns.create'
   readonly name: string
   readonly slot: Slot
+  /** With its loopback device up. Default false. */
+  readonly loopback?: boolean
+  /** Sysctls, written before any link is in it; those that the kernel lacks are passed over. */
+  readonly settings?: readonly Setting[]
+}
+/** A sysctl: its key in slashes, `net/ipv4/ip_forward`. */
+export interface Setting {
+  readonly key: string
+  readonly value: string
 }
 /** Gives the namespace of `slot` a name that `ip netns` sees, as `ip netns attach`. */
 export interface NetnsAttach {
@@ -224,6 +244,8 @@ export interface LinkSet {
   readonly alias?: string
   readonly port?: PortOptions
   readonly moveTo?: Slot
+  /** Waits for what the kernel has put off about its carrier: after that the link really sends. Default false. */
+  readonly settle?: boolean
 }
 /** `ip link del`. Several `links`, or all of a `group`, go in one RTM_DELLINK and share one wait. */
 export interface LinkDelete {
@@ -429,6 +451,8 @@ export type Op =
   | FolderRemove
   | FileWrite
   | FileRemove
+  | FileRename
+  | ExpectAbsent
   | ExpectNames
   | ExpectUnchanged
   | Claim

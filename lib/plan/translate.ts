@@ -10,6 +10,9 @@ const meanings: Partial<
   claim: { EEXIST: { code: 'ADDRESS_IN_USE', message: path => `Address ${path.slice(path.lastIndexOf('/') + 1)} is in use` } },
   'port.claim': { EADDRINUSE: { code: 'PORT_IN_USE', message: port => `Port ${port} is already allocated` } },
   'folder.create': { EEXIST: { code: 'EXISTS', message: path => `A sandbox called ${path.slice(path.lastIndexOf('/') + 1)} exists` } },
+  'expect.absent': {
+    EEXIST: { code: 'EXISTS', message: path => `A network namespace called ${path.slice(path.lastIndexOf('/') + 1)} exists` },
+  },
   'netns.attach': { EEXIST: { code: 'EXISTS', message: name => `A network namespace called ${name} exists` } },
   'netns.create': { EEXIST: { code: 'EXISTS', message: name => `A network namespace called ${name} exists` } },
   'link.add': {

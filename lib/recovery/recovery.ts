@@ -17,6 +17,7 @@ import { healPlan } from '../sandbox/change-plan.js'
 import { held } from '../sandbox/held.js'
 import { type Ground, removePlan } from '../sandbox/plans.js'
 import { publishSteps } from '../sandbox/steps.js'
+import { expectRecord } from '../state/expectation.js'
 import { lockRoot } from '../state/lock.js'
 import { processIsAlive } from '../state/process.js'
 import { format, type SandboxRecord } from '../state/records.js'
@@ -84,9 +85,7 @@ export class Recoverer {
       { apply: { op: 'expect.names', path: layout.networks, names: networks.map(({ name }) => `${name}.json`) } },
       { apply: { op: 'expect.names', path: layout.sandboxes, names: sandboxNames } },
       ...networks.map((record): Step => ({ apply: { op: 'expect.unchanged', path: layout.network(record.name), text: format(record) } })),
-      ...sandboxes.map(
-        (record): Step => ({ apply: { op: 'expect.unchanged', path: layout.sandboxRecord(record.name), text: format(record) } }),
-      ),
+      ...sandboxes.map(record => expectRecord(layout, record)),
       ...this.#ground.firewall.tableSteps(),
       ...live.flatMap(network => driverOf(network).firewallSteps(network)),
       ...sandboxes

@@ -6,8 +6,9 @@ import type { NftListing } from '../native.js'
 import { linkGroup } from '../network/drivers/link-group.js'
 import type { Link } from '../plan/kernel-objects.js'
 import type { Op, Plan, Step } from '../plan/op.js'
+import { expectRecord } from '../state/expectation.js'
 import { lockRoot } from '../state/lock.js'
-import { format, type SandboxRecord } from '../state/records.js'
+import type { SandboxRecord } from '../state/records.js'
 import type { Claim, Store } from '../state/store.js'
 
 /** What was there before the records were read: a stray is what they don't speak of. */
@@ -59,16 +60,14 @@ export async function sweepPlans(
     ...strayIds.map(id => forgetFolderPlan(context, layout.networkLeases(id))),
     ...emptyPorts.map(port => forgetFolderPlan(context, layout.portClaims(port))),
     ...(await store.networkDrafts()).map(name => forgetDraftPlan(context, layout.network(name))),
-    ...(await store.sandboxDrafts()).map(name => forgetDraftPlan(context, layout.sandboxRecord(name), layout.sandbox(name))),
+    ...(await store.sandboxInMakings()).map(name => forgetDraftPlan(context, layout.sandboxRecord(name), layout.sandbox(name))),
     ...(elements ? [await elementPlan(context, byName)] : []),
   ]
 }
 
 /** With everybody else kept out, and only if the holder is still who it was: a claim made meanwhile is not taken away. */
 function releasePlan({ layout }: Context, holder: SandboxRecord | undefined, { holder: name }: Claim, release: Op): Plan {
-  const unchanged: Step = holder
-    ? { apply: { op: 'expect.unchanged', path: layout.sandboxRecord(name), text: format(holder) } }
-    : { apply: { op: 'expect.names', path: layout.sandbox(name), names: [] } }
+  const unchanged: Step = holder ? expectRecord(layout, holder) : { apply: { op: 'expect.names', path: layout.sandbox(name), names: [] } }
   return [lockRoot(layout, 'exclusive'), unchanged, { apply: release }]
 }
 

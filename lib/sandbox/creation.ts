@@ -1,12 +1,11 @@
 /** Making a sandbox: a draft, a plan, and another draft where somebody else was faster. */
-import { existsSync } from 'node:fs'
-
 import type { Context } from '../context.js'
 import type { NamespaceRef } from '../contract.js'
 import { fail, invalid } from '../errors.js'
 import { open } from '../namespace/namespace.js'
 import { sharedRef } from '../namespace/shared-ref.js'
 import type { Identity, Output } from '../native.js'
+import { commonSettings } from '../network/drivers/endpoint-settings.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import { type Networks, notFound } from '../network/networks.js'
 import type { Link } from '../plan/kernel-objects.js'
@@ -15,6 +14,7 @@ import { changedMeanwhile, translate } from '../plan/translate.js'
 import type { SandboxRecord } from '../state/records.js'
 import type { ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { draftEndpoint, draftRecord, freeIfname } from './draft.js'
+import { likeness } from './modes/mode.js'
 import { createPlan, type Entrance, type Ground } from './plans.js'
 import { avoidPort, type PortChooser, type Refused } from './port-choice.js'
 import type { PortRequest } from './port-grammar.js'
@@ -64,6 +64,18 @@ export class Creation {
     this.#options = parts.options
     this.#refused = parts.refused
     this.#liveRecord = parts.liveRecord
+  }
+
+  /**
+   * Has the namespace made while all else is still being decided: it takes the kernel about as long. Answers what ends that again
+   * when no plan comes of it.
+   */
+  orderNamespace(): () => void {
+    const { mode, netns, attachments } = this.#options
+    const networks = attachments.map(({ network }) => this.#networks.known(network))
+    if ((mode !== 'bridge' && mode !== 'none') || netns !== undefined || networks.includes(undefined)) return () => {}
+    const families = networks.map(network => ({ ipv4: network?.has(4), ipv6: network?.has(6) }))
+    return this.#context.mechanism.order(likeness(commonSettings(families)))
   }
 
   /** Chooses names, addresses and ports; changes nothing but hints. */
@@ -148,11 +160,7 @@ export class Creation {
     const { mode, name, netns } = this.#options
     if (mode === 'host') return { netns: { path: this.#context.netnsPath, owned: false }, links: [] }
     if (netns !== undefined) return this.#adopt(netns, signal)
-    const path = `/run/netns/${name}`
-    // Looked at before there is a record: one that broke off right before the namespace was to be made would be taken for its owner.
-    if (existsSync(path) && !existsSync(this.#context.layout.sandbox(name)))
-      throw fail('EXISTS', `A network namespace called ${name} exists`, { field: 'name', subject: name })
-    return { netns: { path, owned: true }, links: [] }
+    return { netns: { path: `/run/netns/${name}`, owned: true }, links: [] }
   }
 
   /**

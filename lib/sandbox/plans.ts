@@ -2,11 +2,13 @@
 import type { NamespaceRef } from '../contract.js'
 import type { Firewall } from '../firewall/firewall.js'
 import { driverOf } from '../network/drivers/driver.js'
+import { commonSettings } from '../network/drivers/endpoint-settings.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import type { Step } from '../plan/op.js'
+import { expectRecord } from '../state/expectation.js'
 import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
-import { format, type SandboxRecord } from '../state/records.js'
+import { format, formatDraft, type SandboxRecord } from '../state/records.js'
 import { fileSteps, type HostResolver } from './files.js'
 import { gatewayEndpoint } from './gateway.js'
 import { bridge } from './modes/bridge.js'
@@ -44,10 +46,11 @@ export function createPlan(
   { adopted, owner }: Entrance = {},
 ): Step[] {
   const { layout, firewall, resolver } = ground
-  const { name, endpoints } = record
+  const { name, endpoints, netns } = record
   const firewallSteps = networks.length > 0 ? firewall.steps() : []
   const folder = layout.sandbox(name)
-  const path = layout.sandboxRecord(name)
+  const draft = layout.sandboxInMaking(name)
+  const defaults = netns.owned ? commonSettings(endpoints) : []
   const gatewaysOf = (endpoint: SandboxRecord['endpoints'][number]) =>
     ([4, 6] as const).filter(family => gatewayEndpoint(endpoints, family) === endpoint)
   return [
@@ -57,24 +60,24 @@ export function createPlan(
     ...networkSteps,
     { apply: { op: 'folder.create', path: folder }, undo: { op: 'folder.remove', path: folder }, journal: true },
     { apply: { op: 'lock', path: folder, mode: 'exclusive' } },
-    { apply: { op: 'file.write', path, text: format(record), how: 'create' } },
+    // One that broke off right before its namespace was to be made would be taken for the owner of another with its name.
+    ...(netns.owned ? [{ apply: { op: 'expect.absent', path: netns.path } } as const] : []),
+    { apply: { op: 'file.write', path: draft, text: formatDraft(record), how: 'create' } },
     ...endpoints.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
     ...record.ports.map(port => claimPort(layout, name, port)),
     ...(record.mode === 'bridge' || record.mode === 'none' ? fileSteps(layout, record, resolver.text()) : []),
-    ...modes[record.mode].enter(record, layout, adopted),
-    ...endpoints.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint))),
     ...publishSteps(name, undefined, record),
     ...forgetFlows(record.ports),
-    { apply: { op: 'file.write', path, text: format({ ...record, phase: 'ready' }), how: 'replace' } },
+    // All that is above may overlap with the making of the namespace (Mechanism.order).
+    ...modes[record.mode].enter(record, layout, { defaults, adopted }),
+    ...endpoints.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults)),
+    { apply: { op: 'file.rename', path: draft, to: layout.sandboxRecord(name) } },
   ]
 }
 
 /** Keeps the sandbox whose namespace is shared from going or changing meanwhile. */
 function ownerSteps(layout: Layout, owner: SandboxRecord): Step[] {
-  return [
-    { apply: { op: 'lock', path: layout.sandbox(owner.name), mode: 'shared' } },
-    { apply: { op: 'expect.unchanged', path: layout.sandboxRecord(owner.name), text: format(owner) } },
-  ]
+  return [{ apply: { op: 'lock', path: layout.sandbox(owner.name), mode: 'shared' } }, expectRecord(layout, owner)]
 }
 
 export interface RemoveOptions {
@@ -96,7 +99,7 @@ export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], 
     ...records.flatMap((record): Step[] => [
       { apply: { op: 'lock', path: layout.sandbox(record.name), mode: 'exclusive', ...options } },
       { apply: { op: 'expect.names', path: layout.sandboxSharers(record.name), names: [] } },
-      { apply: { op: 'expect.unchanged', path: path(record), text: format(record) } },
+      expectRecord(layout, record),
     ]),
     ...records.map(
       (record): Step => ({

@@ -69,9 +69,12 @@ export class Sandboxes {
   async #create(options: SandboxOptions, { signal }: Op): Promise<CreatedSandbox> {
     const valid = sandboxOptions(options)
     const creation = this.#creation(valid)
+    const cancelOrder = creation.orderNamespace()
     for (let attempt = 1; ; attempt++) {
-      const draft = await creation.draft(signal)
-      const plan = creation.plan(draft)
+      const { draft, plan } = await drawUp(creation, signal).catch((error: unknown) => {
+        cancelOrder()
+        throw error
+      })
       try {
         const outputs = await this.#context.mechanism.run(plan, signal)
         creation.learn(draft, plan, outputs)
@@ -80,6 +83,7 @@ export class Sandboxes {
         const made = outputs[plan.findIndex(({ apply }) => apply.op === 'netns.create')] as Identity | undefined
         return await this.#handle({ ...draft.record, phase: 'ready' }, made)
       } catch (error) {
+        cancelOrder()
         creation.giveBack(draft, error)
         if (attempt === attempts || !(await creation.canRetry(error, draft))) throw translate(error, signal)
       }
@@ -230,4 +234,9 @@ export class Sandboxes {
 
 function isLive({ phase }: SandboxRecord): boolean {
   return phase === 'ready' || phase === 'changing'
+}
+
+async function drawUp(creation: Creation, signal?: AbortSignal) {
+  const draft = await creation.draft(signal)
+  return { draft, plan: creation.plan(draft) }
 }

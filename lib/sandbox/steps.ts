@@ -3,20 +3,24 @@ import { type PublishedMapping, publishElements } from '../firewall/ruleset.js'
 import { familyOf } from '../network/cidr.js'
 import { driverOf } from '../network/drivers/driver.js'
 import type { KnownNetwork } from '../network/known-network.js'
-import type { Step } from '../plan/op.js'
+import type { Setting, Step } from '../plan/op.js'
 import type { Layout } from '../state/layout.js'
 import type { EndpointRecord, PortRecord, SandboxRecord } from '../state/records.js'
 import { addressOf, gatewayEndpoint } from './gateway.js'
 import { slot } from './modes/mode.js'
 import type { Ground } from './plans.js'
 
-/** The veth pair (or what else the network's driver makes) of an endpoint. `gateways`: families that it gives the default route of. */
+/**
+ * The veth pair (or what else the network's driver makes) of an endpoint. `gateways`: families that it gives the default route of;
+ * `defaults`: what the namespace was made with.
+ */
 export function attachSteps(
   { hairpin }: Ground,
   sandbox: string,
   endpoint: EndpointRecord,
   network: KnownNetwork,
   gateways: readonly (4 | 6)[],
+  defaults: readonly Setting[] = [],
 ): Step[] {
   return driverOf(network.record).attachSteps({
     sandbox,
@@ -25,6 +29,7 @@ export function attachSteps(
     deviceIndex: network.deviceIndex,
     slot,
     gateways,
+    defaults,
     hairpin,
   })
 }

@@ -30,6 +30,10 @@ export class Layout {
   draft(record: string): string {
     return join(dirname(record), `.${basename(record)}.new`)
   }
+  /** The record while the sandbox is being made: with its new name it is `sandboxRecord`, and the sandbox is ready. */
+  sandboxInMaking(name: string): string {
+    return join(this.sandboxes, name, 'creating.json')
+  }
   /** One of the sandbox's own /etc files. */
   sandboxFile(name: string, file: 'hosts' | 'hostname' | 'resolv.conf'): string {
     return join(this.sandboxes, name, file)

@@ -115,6 +115,17 @@ function parse<T>(schema: z.ZodMiniType<T>, text: string): T | undefined {
   }
 }
 
+/** A record of a sandbox that is still being made, as `formatDraft` wrote it. undefined: not a record. */
+export function parseDraft(text: string): SandboxRecord | undefined {
+  const record = parseSandbox(text)
+  return record && { ...record, phase: 'creating' }
+}
+
+/** The record of a sandbox that is being made, as it is to be read when it is ready: then only the file gets another name. */
+export function formatDraft(record: SandboxRecord): string {
+  return format({ ...record, phase: 'ready' })
+}
+
 /** A record as it goes to disk. */
 export function format(record: NetworkRecord | SandboxRecord): string {
   return `${JSON.stringify(record)}\n`

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path'
 
 import { fail } from '../errors.js'
 import type { Layout } from './layout.js'
-import { type NetworkRecord, parseNetwork, parseSandbox, type SandboxRecord } from './records.js'
+import { type NetworkRecord, parseDraft, parseNetwork, parseSandbox, type SandboxRecord } from './records.js'
 
 /** Record names that could not be read, as `sandboxes/x`; recovery sets them aside. */
 export type Damaged = string
@@ -48,8 +48,8 @@ export class Store {
   /** undefined: there is none, or it can't be read. */
   async sandbox(name: string): Promise<SandboxRecord | undefined> {
     this.assertOpen()
-    const text = await read(this.#layout.sandboxRecord(name))
-    return text === undefined ? undefined : parseSandbox(text)
+    const { record } = await this.#sandbox(name)
+    return record
   }
 
   /** Sorted by name. */
@@ -57,13 +57,30 @@ export class Store {
     this.assertOpen()
     const files = (await list(this.#layout.networks)).filter(file => file.endsWith('.json'))
     const names = files.map(file => basename(file, '.json'))
-    return this.#all(names, name => this.#layout.network(name), parseNetwork, 'networks')
+    const texts = await Promise.all(names.map(name => read(this.#layout.network(name))))
+    return gather(
+      names,
+      texts.map(text => (text === undefined ? {} : found(parseNetwork(text)))),
+      'networks',
+    )
   }
 
   /** Sorted by name. A folder without a record is one whose creation has just begun (or ended early): not listed. */
   async sandboxes(): Promise<{ readonly records: readonly SandboxRecord[]; readonly damaged: readonly Damaged[] }> {
     this.assertOpen()
-    return this.#all(await list(this.#layout.sandboxes), name => this.#layout.sandboxRecord(name), parseSandbox, 'sandboxes')
+    const names = await list(this.#layout.sandboxes)
+    return gather(names, await Promise.all(names.map(name => this.#sandbox(name))), 'sandboxes')
+  }
+
+  /** The record, or else the draft of one that is being made. In between the draft may have become the record: hence the second look. */
+  async #sandbox(name: string): Promise<Found<SandboxRecord>> {
+    const path = this.#layout.sandboxRecord(name)
+    const text = await read(path)
+    if (text !== undefined) return found(parseSandbox(text))
+    const draft = await read(this.#layout.sandboxInMaking(name))
+    if (draft !== undefined) return found(parseDraft(draft))
+    const again = await read(path)
+    return again === undefined ? {} : found(parseSandbox(again))
   }
 
   /** Names that have a folder, whatever is in it. */
@@ -74,7 +91,8 @@ export class Store {
   /** What a sandbox's folder holds; undefined if a record is among it. */
   async filesWithoutRecord(name: string): Promise<readonly string[] | undefined> {
     const files = await list(this.#layout.sandbox(name))
-    return files.includes(basename(this.#layout.sandboxRecord(name))) ? undefined : files
+    const records = [this.#layout.sandboxRecord(name), this.#layout.sandboxInMaking(name)].map(path => basename(path))
+    return files.some(file => records.includes(file)) ? undefined : files
   }
 
   /** Networks whose record was about to be replaced, or made, when somebody died (or this very moment). */
@@ -84,7 +102,7 @@ export class Store {
   }
 
   /** The same of sandboxes. Synchronously: a look at a tmpfs takes microseconds, and there may be a thousand. */
-  async sandboxDrafts(): Promise<readonly string[]> {
+  async sandboxInMakings(): Promise<readonly string[]> {
     const names = await this.sandboxNames()
     return names.filter(name => existsSync(this.#layout.draft(this.#layout.sandboxRecord(name))))
   }
@@ -122,22 +140,26 @@ export class Store {
   /** Moves a damaged record out of the way. */
   async setAside(damaged: Damaged): Promise<void> {
     const [kind, name = ''] = damaged.split('/')
-    const path = kind === 'networks' ? this.#layout.network(name) : this.#layout.sandboxRecord(name)
+    const paths = kind === 'networks' ? [this.#layout.network(name)] : [this.#layout.sandboxRecord(name), this.#layout.sandboxInMaking(name)]
     await mkdir(this.#layout.damaged, { recursive: true })
-    await rename(path, join(this.#layout.damaged, `${kind}-${name}-${Date.now()}.json`)).catch(ignoreMissing)
+    for (const path of paths) await rename(path, join(this.#layout.damaged, `${kind}-${name}-${Date.now()}.json`)).catch(ignoreMissing)
   }
+}
 
-  async #all<T>(names: readonly string[], path: (name: string) => string, parse: (text: string) => T | undefined, kind: string) {
-    const records: T[] = []
-    const damaged: Damaged[] = []
-    const texts = await Promise.all(names.map(name => read(path(name))))
-    for (const [i, text] of texts.entries()) {
-      if (text === undefined) continue // removed meanwhile
-      const record = parse(text)
-      if (record === undefined) damaged.push(`${kind}/${names[i]}`)
-      else records.push(record)
-    }
-    return { records, damaged }
+/** What is at a record's place: nothing, a record, or what can't be read. */
+interface Found<T> {
+  readonly record?: T | undefined
+  readonly damaged?: boolean
+}
+
+function found<T>(record: T | undefined): Found<T> {
+  return record === undefined ? { damaged: true } : { record }
+}
+
+function gather<T>(names: readonly string[], all: readonly Found<T>[], kind: string) {
+  return {
+    records: all.flatMap(({ record }) => record ?? []),
+    damaged: names.filter((_, i) => all[i]?.damaged).map(name => `${kind}/${name}`),
   }
 }
 

@@ -25,6 +25,21 @@ class Object {
   [[nodiscard]] bool Flag(const char *key);  // absent: false
   [[nodiscard]] std::optional<bool> OptionalBool(const char *key);
   [[nodiscard]] std::optional<Object> OptionalObject(const char *key);
+  // Absent: none.
+  template <class Read>
+  void ForEachObject(const char *key, Read read) {
+    const Napi::Value value = Get(key);
+    if (value.IsUndefined()) return;
+    if (!value.IsArray()) return MarkBad(key);
+    const auto array = value.As<Napi::Array>();
+    for (std::uint32_t i = 0; i < array.Length() && bad_.empty(); ++i) {
+      const Napi::Value item = array.Get(i);
+      if (!item.IsObject()) return MarkBad(key);
+      Object one(item.As<Napi::Object>());
+      read(one);
+      if (!one.Bad().empty()) MarkBad(std::string(key) + "." + one.Bad());
+    }
+  }
   [[nodiscard]] Napi::Value Get(const char *key) const { return object_.Get(key); }
   [[nodiscard]] Napi::Env Env() const { return object_.Env(); }
 

@@ -46,6 +46,16 @@ Result<std::uint32_t> PlanService::Run(std::shared_ptr<program::Session> session
   return job->id;
 }
 
+bool PlanService::Order(const std::shared_ptr<program::Session> &session, netns::NetnsCreate like) {
+  if (!session->Order(std::move(like))) return false;
+  auto job = std::make_shared<program::Job>();
+  job->session = session;
+  job->order = true;
+  if (pool_->Submit(std::move(job))) return true;
+  session->FailOrder();
+  return false;
+}
+
 void PlanService::Cancel(std::uint32_t id) {
   const auto found = waiting_.find(id);
   if (found != waiting_.end()) found->second.job->cancelled.store(true, std::memory_order_relaxed);

@@ -21,6 +21,8 @@ class PlanService {
 
   // Runs the plan; `done` is called with the report, on the loop. While a plan runs, the process stays alive. Answers its id.
   [[nodiscard]] Result<std::uint32_t> Run(std::shared_ptr<program::Session> session, std::vector<program::Step> steps, Napi::Function done);
+  // A namespace like that is made while the plan that will create it is still being drawn up; false: one is being made already.
+  [[nodiscard]] bool Order(const std::shared_ptr<program::Session> &session, netns::NetnsCreate like);
   // The plan stops at its next op and is rolled back; too late or unknown: nothing happens.
   void Cancel(std::uint32_t id);
 

@@ -9,7 +9,12 @@ namespace {
 
 }  // namespace
 
-netns::NetnsCreate ReadNetnsCreate(Object &object) { return {.name = object.String("name"), .slot = object.String("slot")}; }
+netns::NetnsCreate ReadNetnsCreate(Object &object) {
+  netns::NetnsCreate op{.name = object.String("name"), .slot = object.String("slot"), .loopback = object.Flag("loopback")};
+  object.ForEachObject("settings",
+                       [&](Object &setting) { op.settings.push_back({.key = setting.String("key"), .value = setting.String("value")}); });
+  return op;
+}
 
 netns::NetnsAttach ReadNetnsAttach(Object &object) { return {.name = object.String("name"), .slot = object.String("slot")}; }
 

@@ -39,6 +39,10 @@ nft::ListVerb ReadList(Object &object) {
 
 state::FileRemove ReadFileRemove(Object &object) { return {.path = object.String("path")}; }
 
+state::FileRename ReadFileRename(Object &object) { return {.path = object.String("path"), .to = object.String("to")}; }
+
+state::ExpectAbsent ReadExpectAbsent(Object &object) { return {.path = object.String("path")}; }
+
 state::ExpectNames ReadExpectNames(Object &object) {
   state::ExpectNames op{.path = object.String("path")};
   const Napi::Value names = object.Get("names");
@@ -74,6 +78,8 @@ constexpr Reader kReaders[] = {
     {"lock", Now<ReadLock>},
     {"file.write", Now<ReadFileWrite>},
     {"file.remove", Now<ReadFileRemove>},
+    {"file.rename", Now<ReadFileRename>},
+    {"expect.absent", Now<ReadExpectAbsent>},
     {"expect.names", Now<ReadExpectNames>},
     {"expect.unchanged", Now<ReadExpectUnchanged>},
     {"claim", Now<ReadClaim>},

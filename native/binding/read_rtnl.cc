@@ -170,6 +170,7 @@ rtnl::LinkSet ReadLinkSet(Object &object) {
   op.alias = object.OptionalString("alias");
   op.port = OptionalNested(object, "port", ReadPortOptions);
   op.move_to = object.OptionalString("moveTo");
+  op.settle = object.Flag("settle");
   return op;
 }
 

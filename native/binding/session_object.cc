@@ -25,6 +25,8 @@ Napi::Function SessionObject::Define(Napi::Env env) {
                      {
                          InstanceMethod<&SessionObject::Run>("run"),
                          InstanceMethod<&SessionObject::Cancel>("cancel"),
+                         InstanceMethod<&SessionObject::Order>("order"),
+                         InstanceMethod<&SessionObject::CancelOrder>("cancelOrder"),
                          InstanceMethod<&SessionObject::Close>("close"),
                      });
 }
@@ -75,6 +77,22 @@ Napi::Value SessionObject::Run(const Napi::CallbackInfo &info) {
 
 void SessionObject::Cancel(const Napi::CallbackInfo &info) {
   if (info[0].IsNumber()) info.Env().GetInstanceData<PlanService>()->Cancel(info[0].As<Napi::Number>().Uint32Value());
+}
+
+Napi::Value SessionObject::Order(const Napi::CallbackInfo &info) {
+  const Napi::Env env = info.Env();
+  if (session_ == nullptr || !info[0].IsObject()) return Napi::Boolean::New(env, false);
+  Object object(info[0].As<Napi::Object>());
+  netns::NetnsCreate like = ReadNetnsCreate(object);
+  if (!object.Bad().empty()) {
+    Napi::TypeError::New(env, "malformed order at " + object.Bad()).ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  return Napi::Boolean::New(env, env.GetInstanceData<PlanService>()->Order(session_, std::move(like)));
+}
+
+void SessionObject::CancelOrder(const Napi::CallbackInfo &) {
+  if (session_ != nullptr) session_->CancelOrder();
 }
 
 void SessionObject::Close(const Napi::CallbackInfo &) { session_.reset(); }

@@ -19,6 +19,10 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   Napi::Value Run(const Napi::CallbackInfo &info);
   // cancel(id)
   void Cancel(const Napi::CallbackInfo &info);
+  // order(op): boolean. Has the namespace of a netns.create made that is to come, whatever its name; false: one is being made already.
+  Napi::Value Order(const Napi::CallbackInfo &info);
+  // cancelOrder(): no plan will come for it.
+  void CancelOrder(const Napi::CallbackInfo &info);
   // close(): plans under way finish. Idempotent.
   void Close(const Napi::CallbackInfo &info);
 

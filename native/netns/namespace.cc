@@ -69,41 +69,6 @@ std::atomic<std::uint64_t> prepared_mount = 0;
   return {};
 }
 
-// A new name below /run/netns that goes away again unless kept.
-class Name {
- public:
-  explicit Name(std::string path) : path_(std::move(path)) {}
-  Name(const Name &) = delete;
-  Name &operator=(const Name &) = delete;
-  ~Name() {
-    if (kept_) return;
-    if (mounted_) umount2(path_.c_str(), MNT_DETACH);
-    unlink(path_.c_str());
-  }
-
-  [[nodiscard]] Result<void> Bind() {
-    if (mount(kOwn, path_.c_str(), "none", MS_BIND, nullptr) != 0) return FailErrno("mount", path_);
-    mounted_ = true;
-    return {};
-  }
-  void Keep() noexcept { kept_ = true; }
-
- private:
-  std::string path_;
-  bool mounted_ = false;
-  bool kept_ = false;
-};
-
-// In the new namespace already.
-[[nodiscard]] Result<UniqueFd> Settle(Name &name, const std::function<Result<void>()> &inside) {
-  if (auto bound = name.Bind(); !bound) return std::unexpected(std::move(bound).error());
-  auto own = OpenCurrent();
-  if (own && inside) {
-    if (auto done = inside(); !done) return std::unexpected(std::move(done).error());
-  }
-  return own;
-}
-
 // A descriptor of its own for what `seen` (perhaps O_PATH) shows, if that is a network namespace.
 [[nodiscard]] Result<UniqueFd> Reopen(int seen) {
   struct statfs filesystem;
@@ -152,16 +117,13 @@ Result<UniqueFd> OpenCurrent() {
   return own;
 }
 
-Result<UniqueFd> Create(const std::string &name, int home, const std::function<Result<void>()> &inside) {
-  const auto path = PathOf(name);
-  if (!path) return std::unexpected(path.error());
-  if (auto prepared = PrepareFolder(); !prepared) return std::unexpected(std::move(prepared).error());
-  if (mknod(path->c_str(), S_IFREG, 0) != 0) return FailErrno("mknod", *path);
-  Name file(*path);
+Result<UniqueFd> Make(int home, const std::function<Result<void>()> &inside) {
   if (unshare(CLONE_NEWNET) != 0) return FailErrno("unshare");
-  auto own = Settle(file, inside);
+  auto own = OpenCurrent();
+  if (own && inside) {
+    if (auto done = inside(); !done) own = std::unexpected(std::move(done).error());
+  }
   if (auto back = GoHome(home); !back) return std::unexpected(std::move(back).error());
-  if (own) file.Keep();
   return own;
 }
 
@@ -170,11 +132,11 @@ Result<void> Attach(const std::string &name, int fd) {
   if (!path) return std::unexpected(path.error());
   if (auto prepared = PrepareFolder(); !prepared) return prepared;
   if (mknod(path->c_str(), S_IFREG, 0) != 0) return FailErrno("mknod", *path);
-  Name file(*path);
   const std::string source = "/proc/thread-self/fd/" + std::to_string(fd);
-  if (mount(source.c_str(), path->c_str(), "none", MS_BIND, nullptr) != 0) return FailErrno("mount", *path);
-  file.Keep();
-  return {};
+  if (mount(source.c_str(), path->c_str(), "none", MS_BIND, nullptr) == 0) return {};
+  auto failure = FailErrno("mount", *path);
+  unlink(path->c_str());
+  return failure;
 }
 
 Result<UniqueFd> Open(const NetnsOpen &op) {

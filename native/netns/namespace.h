@@ -9,9 +9,11 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "netns/sysctl.h"
 
 namespace netmode::netns {
 
@@ -19,6 +21,8 @@ namespace netmode::netns {
 struct NetnsCreate {
   std::string name;
   std::string slot;
+  bool loopback = false;               // with its loopback device up
+  std::vector<Setting> settings = {};  // written before any link is in it; those that the kernel lacks are passed over
 };
 
 // Gives the namespace of a slot a name that `ip netns` sees.
@@ -62,9 +66,9 @@ inline constexpr int kStranded = ENOTRECOVERABLE;  // the thread could not get h
 
 inline constexpr char kFolder[] = "/run/netns";
 
-// Makes the namespace, runs `inside` while the thread is still there (to open its sockets at no extra cost), and comes back to
-// `home`. Answers the descriptor. On failure, `inside`'s included, nothing is left behind. EEXIST: the name is taken.
-[[nodiscard]] Result<UniqueFd> Create(const std::string &name, int home, const std::function<Result<void>()> &inside = {});
+// Makes a namespace that has no name yet, runs `inside` while the thread is still there (to open its sockets at no extra cost), and
+// comes back to `home`. The descriptor is all that holds it.
+[[nodiscard]] Result<UniqueFd> Make(int home, const std::function<Result<void>()> &inside = {});
 
 // As `ip netns attach`: binds an open namespace to a name. EEXIST: the name is taken.
 [[nodiscard]] Result<void> Attach(const std::string &name, int fd);

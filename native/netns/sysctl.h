@@ -35,6 +35,7 @@ struct SysctlGet {
 struct Setting {
   std::string key;
   std::string value;
+  friend bool operator==(const Setting &, const Setting &) = default;
 };
 
 // Forwarding for the whole namespace is no setting of its own: whenever it changes, the kernel overwrites that of every link, and

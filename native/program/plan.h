@@ -38,11 +38,11 @@ struct SocketOpen {
 };
 // Ops that are carried out at once.
 using Immediate =
-    std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove, state::ExpectNames,
-                 state::ExpectUnchanged, state::Claim, state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate,
-                 netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify, netns::SysctlSet, netns::SysctlRestore,
-                 netns::SysctlGet, SocketOpen, rtnl::LinkDelete, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList,
-                 rtnl::RuleList, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
+    std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove, state::FileRename,
+                 state::ExpectAbsent, state::ExpectNames, state::ExpectUnchanged, state::Claim, state::Release, state::PortClaim,
+                 state::PortRelease, netns::NetnsCreate, netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify,
+                 netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet, SocketOpen, rtnl::LinkDelete, rtnl::LinkList, rtnl::AddressList,
+                 rtnl::RouteList, rtnl::NeighborList, rtnl::RuleList, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
 
 struct Op {
   const char *name;  // "link.add": what an error calls it

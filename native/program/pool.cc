@@ -2,6 +2,7 @@
 
 #include <csignal>
 
+#include "netns/visit.h"
 #include "program/runner.h"
 
 namespace netmode::program {
@@ -69,16 +70,21 @@ void Pool::Serve() {
     waiting_.pop_front();
     lock.unlock();
     bool stranded = false;
-    {
+    if (job->order) {
+      job->session->MakeOrdered();
+      stranded = netns::Stranded();
+    } else {
       Runner runner(*job->session, job->cancelled);
       job->report = runner.Run(job->steps);
       stranded = runner.Stranded();
     }
     lock.lock();
-    finished_.push_back(job);
-    lock.unlock();
-    on_done_();
-    lock.lock();
+    if (!job->order) {
+      finished_.push_back(job);
+      lock.unlock();
+      on_done_();
+      lock.lock();
+    }
     // A thread that could not get back home ends here; another is started for the next job.
     if (stranded) {
       --alive_;

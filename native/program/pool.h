@@ -18,10 +18,11 @@
 
 namespace netmode::program {
 
-// A plan on its way. `id` is the submitter's.
+// A plan on its way; or, without steps, the session's order of a namespace. `id` is the submitter's.
 struct Job {
   std::uint32_t id = 0;
   std::shared_ptr<Session> session;
+  bool order = false;  // what the session has ordered is made; nobody is told
   std::vector<Step> steps;
   std::atomic<bool> cancelled = false;
   Report report;

@@ -292,22 +292,17 @@ Result<Output> Runner::Do(const state::Lock &op) {
 }
 
 Result<Output> Runner::Do(const netns::NetnsCreate &op) {
-  std::optional<netlink::Socket> rtnl;
-  auto ns = netns::Create(op.name, session_.Home(), [&]() -> Result<void> {
-    auto socket = netlink::Socket::Open(NETLINK_ROUTE);
-    if (!socket) return std::unexpected(socket.error());
-    rtnl.emplace(std::move(*socket));
-    return {};
-  });
-  inside_ = kHost;
-  if (!ns) {
+  auto fresh = session_.TakeOrdered(op);
+  if (!fresh) {
+    auto made = MakeFresh(op, session_.Home());
+    inside_ = kHost;
     stranded_ = stranded_ || netns::Stranded();
-    return std::unexpected(ns.error());
+    if (!made) return std::unexpected(std::move(made.error()));
+    fresh = std::move(*made);
   }
-  auto identity = netns::Describe(ns->Get(), rtnl->Fd());
-  places_[op.slot] = Place{.ns = std::move(*ns), .rtnl = std::move(rtnl)};
-  if (!identity) return std::unexpected(identity.error());
-  return Output{*identity};
+  if (auto named = netns::Attach(op.name, fresh->ns.Get()); !named) return std::unexpected(std::move(named.error()));
+  places_[op.slot] = Place{.ns = std::move(fresh->ns), .rtnl = std::move(fresh->rtnl)};
+  return Output{fresh->identity};
 }
 
 Result<Output> Runner::Do(const netns::NetnsAttach &op) {

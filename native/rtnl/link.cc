@@ -130,6 +130,16 @@ void BeginChange(netlink::Batch &batch, const std::string &name, std::optional<s
   if (!index) batch.PutString(IFLA_IFNAME, name);
 }
 
+// The kernel tells nothing about a link before it has done what it had put off (rtnl_getlink, from 6.8). The answer is for nobody.
+void PutQuestion(netlink::Batch &batch, const std::string &name, std::optional<std::uint32_t> index, std::size_t tag) {
+  ifinfomsg header{};
+  header.ifi_index = static_cast<int>(index.value_or(0));
+  batch.Begin(RTM_GETLINK, 0, header, tag);
+  if (!index) batch.PutString(IFLA_IFNAME, name);
+  batch.PutInteger(IFLA_EXT_MASK, std::uint32_t{RTEXT_FILTER_SKIP_STATS});
+  batch.End();
+}
+
 }  // namespace
 
 Result<void> Encode(netlink::Batch &batch, const LinkAdd &op, Names &names, std::size_t tag) {
@@ -201,6 +211,7 @@ Result<void> Encode(netlink::Batch &batch, const LinkSet &op, Names &names, std:
   PutOptional(batch, IFLA_NET_NS_FD, move_to);
   batch.End();
   if (port && master) put_port();
+  if (op.settle) PutQuestion(batch, op.link.name, index, tag);
   return {};
 }
 

@@ -19,6 +19,12 @@ struct CloseFolder {
 
 }  // namespace
 
+Result<void> Run(const ExpectAbsent &op) {
+  if (faccessat(AT_FDCWD, op.path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return Fail(EEXIST, "access", op.path);
+  if (errno != ENOENT) return FailErrno("access", op.path);
+  return {};
+}
+
 Result<void> Run(const ExpectNames &op) {
   std::vector<std::string> found;
   const std::unique_ptr<DIR, CloseFolder> folder(opendir(op.path.c_str()));

@@ -20,6 +20,12 @@ struct ExpectUnchanged {
   std::string text;
 };
 
+// EEXIST if there is anything at the path.
+struct ExpectAbsent {
+  std::string path;
+};
+
+[[nodiscard]] Result<void> Run(const ExpectAbsent &op);
 [[nodiscard]] Result<void> Run(const ExpectNames &op);
 [[nodiscard]] Result<void> Run(const ExpectUnchanged &op);
 

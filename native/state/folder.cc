@@ -184,6 +184,11 @@ Result<void> Run(const FileWrite &op) {
   return Fail(EINVAL, "write", op.path);
 }
 
+Result<void> Run(const FileRename &op) {
+  if (rename(op.path.c_str(), op.to.c_str()) != 0) return FailErrno("rename", op.path);
+  return {};
+}
+
 Result<void> Run(const FileRemove &op) {
   if (unlink(op.path.c_str()) != 0 && errno != ENOENT) return FailErrno("unlink", op.path);
   return {};

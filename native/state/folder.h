@@ -37,6 +37,12 @@ struct FileRemove {
   std::string path;
 };
 
+// Gives a file another name in its folder; what had that name is gone.
+struct FileRename {
+  std::string path;
+  std::string to;
+};
+
 // A text file, readable by everyone whatever the umask (sandboxes run as other users).
 struct FileWrite {
   enum class How : std::uint8_t {
@@ -74,6 +80,7 @@ void Drop(UniqueFd lock) noexcept;
 [[nodiscard]] Result<void> Run(const FolderRemove &op);
 [[nodiscard]] Result<void> Run(const FileWrite &op);
 [[nodiscard]] Result<void> Run(const FileRemove &op);
+[[nodiscard]] Result<void> Run(const FileRename &op);
 [[nodiscard]] Result<void> Run(const Claim &op);
 [[nodiscard]] Result<void> Run(const Release &op);
 

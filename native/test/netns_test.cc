@@ -50,6 +50,13 @@ int Mounts(const std::string &path) {
   return count;
 }
 
+Result<UniqueFd> Create(const std::string &name, int home, const std::function<Result<void>()> &inside = {}) {
+  auto made = netns::Make(home, inside);
+  if (!made) return made;
+  if (auto named = netns::Attach(name, made->Get()); !named) return std::unexpected(named.error());
+  return made;
+}
+
 int OpenPathCode(const char *path) {
   const auto ns = netns::Open({.slot = "", .path = path});
   return ns ? 0 : ns.error().code;
@@ -61,7 +68,7 @@ TEST_SUITE("netns") {
   TEST_CASE_FIXTURE(World, "a new namespace has its name, and the thread is home again") {
     const ino_t home = Here();
     ino_t inside = 0;
-    const auto made = netns::Create("box", Home(), [&]() -> Result<void> {
+    const auto made = Create("box", Home(), [&]() -> Result<void> {
       inside = Here();
       return {};
     });
@@ -74,17 +81,17 @@ TEST_SUITE("netns") {
     CHECK(Inode(opened->Get()) == inside);
     CHECK((fcntl(opened->Get(), F_GETFD) & FD_CLOEXEC) != 0);
 
-    CHECK(netns::Create("box", Home()).error().code == EEXIST);
+    CHECK(Create("box", Home()).error().code == EEXIST);
     CHECK(Inode(netns::Open({.slot = "", .path = "/run/netns/box"}).value().Get()) == inside);
-    CHECK(netns::Create("second", Home()));
+    CHECK(Create("second", Home()));
     CHECK(Mounts("/run/netns") == 1);
-    for (const char *name : {"", ".", "..", "a/b", "../x"}) CHECK(netns::Create(name, Home()).error().code == EINVAL);
+    for (const char *name : {"", ".", "..", "a/b", "../x"}) CHECK(Create(name, Home()).error().code == EINVAL);
   }
 
   TEST_CASE_FIXTURE(World, "/run mounted anew is made shared anew") {
-    REQUIRE(netns::Create("box", Home()));
+    REQUIRE(Create("box", Home()));
     REQUIRE(mount("tmpfs", "/run", "tmpfs", 0, nullptr) == 0);
-    CHECK(netns::Create("box", Home()));
+    CHECK(Create("box", Home()));
     std::ifstream mounts("/proc/thread-self/mountinfo");
     bool shared = false;
     for (std::string line; std::getline(mounts, line);)
@@ -95,7 +102,7 @@ TEST_SUITE("netns") {
 
   TEST_CASE_FIXTURE(World, "what fails inside leaves nothing behind") {
     const ino_t home = Here();
-    const auto made = netns::Create("box", Home(), [] { return Result<void>(Fail(EPROTO, "inside")); });
+    const auto made = Create("box", Home(), [] { return Result<void>(Fail(EPROTO, "inside")); });
     REQUIRE_FALSE(made);
     CHECK(made.error().code == EPROTO);
     CHECK(Here() == home);
@@ -107,7 +114,7 @@ TEST_SUITE("netns") {
   TEST_CASE_FIXTURE(World, "a thread that cannot get home says so") {
     const auto strand = [](void *) -> void * {
       const UniqueFd elsewhere(open("/dev/null", O_RDONLY | O_CLOEXEC));
-      CHECK(netns::Create("lost", elsewhere.Get()).error().code == netns::kStranded);
+      CHECK(Create("lost", elsewhere.Get()).error().code == netns::kStranded);
       CHECK(netns::Stranded());
       return nullptr;
     };
@@ -169,7 +176,7 @@ TEST_SUITE("netns") {
   }
 
   TEST_CASE_FIXTURE(World, "a name is deleted only if it is still that namespace's") {
-    const auto first = netns::Create("box", Home());
+    const auto first = Create("box", Home());
     REQUIRE(first);
     const std::uint64_t inode = Inode(first->Get());
     CHECK(netns::Delete({.name = "box", .inode = inode + 1}).error().code == netns::kOtherNetns);
@@ -190,7 +197,7 @@ TEST_SUITE("netns") {
   }
 
   TEST_CASE_FIXTURE(World, "a name deleted here is gone in other mount namespaces") {
-    REQUIRE(netns::Create("box", Home()));
+    REQUIRE(Create("box", Home()));
     int gate[2];
     int ready[2];
     REQUIRE(pipe(gate) == 0);
@@ -213,7 +220,7 @@ TEST_SUITE("netns") {
   }
 
   TEST_CASE_FIXTURE(World, "a visit ends with its scope") {
-    const auto box = netns::Create("box", Home());
+    const auto box = Create("box", Home());
     REQUIRE(box);
     const ino_t home = Here();
     {
@@ -231,7 +238,7 @@ TEST_SUITE("netns") {
   }
 
   TEST_CASE_FIXTURE(World, "identities differ, and stay") {
-    const auto box = netns::Create("box", Home());
+    const auto box = Create("box", Home());
     REQUIRE(box);
     const auto here = netns::Identify(Home(), Home());
     const auto there = netns::Identify(box->Get(), Home());
@@ -246,7 +253,7 @@ TEST_SUITE("netns") {
   }
 
   TEST_CASE_FIXTURE(World, "sysctls are those of the namespace that the thread is in") {
-    const auto box = netns::Create("box", Home());
+    const auto box = Create("box", Home());
     REQUIRE(box);
     const std::string key = "net/ipv4/ip_forward";
     REQUIRE(netns::WriteSysctl(key, "0"));
@@ -288,7 +295,7 @@ TEST_SUITE("netns") {
   }
 
   TEST_CASE_FIXTURE(World, "a socket belongs to the namespace it was made in") {
-    const auto box = netns::Create("box", Home(), []() -> Result<void> {
+    const auto box = Create("box", Home(), []() -> Result<void> {
       test::RaiseLoopback();
       return {};
     });

@@ -36,6 +36,8 @@ export class Between implements Mechanism {
     })
   }
 
+  order: Mechanism['order'] = like => this.#real.order(like)
+
   #die(plan: Plan): Promise<never> {
     const done = plan.slice(0, this.#deathAfter).map(({ apply }) => ({ apply }))
     this.#real.run(done).then(() => this.#died?.resolve(plan), this.#died?.reject)

@@ -6,6 +6,7 @@ import type { EndpointRecord, NetworkRecord } from '../../state/records.js'
 import { broadcastOf, familyOf, prefixOf } from '../cidr.js'
 import { namePort, nameServersOf } from '../name-servers.js'
 import type { Attachment, Driver } from './driver.js'
+import { linkSettings } from './endpoint-settings.js'
 import { linkGroup } from './link-group.js'
 
 /** What the firewall wants to know of a network. */
@@ -60,11 +61,12 @@ function removeSteps(network: NetworkRecord): Step[] {
  * One veth pair: the peer is born in the sandbox with its final name, the host's end on the bridge and up. Addresses come
  * before `up`, so that the kernel itself announces them (arp_notify, ndisc_notify).
  */
-function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, hairpin }: Attachment): Step[] {
+function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, defaults, hairpin }: Attachment): Step[] {
   const { ifname, hostIfname, mac, mtu, ipv4, ipv6 } = endpoint
   const inside = { name: ifname }
   const host = { name: hostIfname }
   const master = deviceIndex === undefined ? { name: network.device } : { name: network.device, index: deviceIndex }
+  const isolated = !network.icc
   return [
     {
       apply: {
@@ -80,8 +82,7 @@ function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, 
       },
       undo: { op: 'link.delete', links: [host], missingOk: true },
     },
-    { apply: { op: 'link.set', link: host, alias: `netmode:${sandbox}/${network.name}`, port: { hairpin, isolated: !network.icc } } },
-    ...sysctls(endpoint).map(([key, value]): Step => ({ apply: { op: 'sysctl.set', ns: slot, key, value, missingOk: true } })),
+    ...linkSettings(endpoint, ifname, defaults).map((one): Step => ({ apply: { op: 'sysctl.set', ns: slot, ...one, missingOk: true } })),
     ...(ipv4
       ? [
           {
@@ -100,12 +101,19 @@ function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, 
       ? [{ apply: { op: 'address.add', ns: slot, link: inside, address: ipv6.address, prefix: ipv6.prefix, noDad: true } } as const]
       : []),
     { apply: { op: 'link.set', ns: slot, link: inside, up: true } },
-    // The kernel lets the host's end send on a work queue that may be late, and until then drops what goes to the sandbox. To be
-    // asked about the link makes it do so at once (rtnl_getlink, from 6.8). What was announced before may be lost: setting the
-    // MAC address, even to what it is, announces it again.
-    { apply: { op: 'link.list', name: hostIfname } },
-    { apply: { op: 'link.set', ns: slot, link: inside, mac } },
     ...defaultRoutes(endpoint, gateways, slot),
+    // The kernel lets the host's end send on a work queue that may be late, and until then drops what goes to the sandbox: hence
+    // `settle`. What was announced before may be lost: setting the MAC address, even to what it is, announces it again.
+    {
+      apply: {
+        op: 'link.set',
+        link: host,
+        alias: `netmode:${sandbox}/${network.name}`,
+        ...((hairpin || isolated) && { port: { hairpin, isolated } }),
+        settle: true,
+      },
+    },
+    { apply: { op: 'link.set', ns: slot, link: inside, mac } },
   ]
 }
 
@@ -115,16 +123,6 @@ function defaultRoutes(endpoint: EndpointRecord, families: readonly (4 | 6)[], s
     .map(family => (family === 4 ? endpoint.ipv4 : endpoint.ipv6)?.gateway)
     .filter(via => via !== undefined)
     .map(via => ({ apply: { op: 'route.add', ns: slot, to: 'default', via, link: { name: endpoint.ifname } } }))
-}
-
-/** Before the link is up: a v4-only endpoint keeps quiet in IPv6 (its multicast would flood every port of the bridge). */
-function sysctls({ ifname, ipv4, ipv6 }: EndpointRecord): [key: string, value: string][] {
-  return [
-    ...(ipv4 ? [[`net/ipv4/conf/${ifname}/arp_notify`, '1'] as [string, string]] : []),
-    ...(ipv6
-      ? [[`net/ipv6/conf/${ifname}/ndisc_notify`, '1'] as [string, string], [`net/ipv6/conf/${ifname}/accept_ra`, '0'] as [string, string]]
-      : [[`net/ipv6/conf/${ifname}/disable_ipv6`, '1'] as [string, string]]),
-  ]
 }
 
 function broadcast(subnet: string): { broadcast?: string } {

@@ -1,6 +1,6 @@
 /** What a network driver has to say, as data: ops for its network and for an endpoint on it. */
 import { fail } from '../../errors.js'
-import type { LinkRef, Slot, Step } from '../../plan/op.js'
+import type { LinkRef, Setting, Slot, Step } from '../../plan/op.js'
 import type { EndpointRecord, NetworkRecord } from '../../state/records.js'
 import { bridge } from './bridge.js'
 
@@ -15,6 +15,8 @@ export interface Attachment {
   readonly slot: Slot
   /** Families that this endpoint gives the default route of. */
   readonly gateways: readonly (4 | 6)[]
+  /** Settings that the namespace has given to its new links already. */
+  readonly defaults: readonly Setting[]
   /** Bridge ports send frames back where they came from. */
   readonly hairpin: boolean
 }

@@ -1,29 +1,44 @@
 /** What a mode has to say: where the namespace comes from and where it goes. The rest is the same for all. */
 
 import type { NamespaceRef } from '../../contract.js'
-import type { Step } from '../../plan/op.js'
+import type { NetnsCreate, Setting, Step } from '../../plan/op.js'
 import type { Layout } from '../../state/layout.js'
 import type { SandboxRecord } from '../../state/records.js'
 
 /** The slot of a sandbox's namespace in every plan. */
 export const slot = 'sandbox'
 
+/** What a namespace of a sandbox is like when it is made. */
+export function likeness(settings: readonly Setting[]): Pick<NetnsCreate, 'loopback' | 'settings'> {
+  return { loopback: true, settings }
+}
+
 export interface ModeSteps {
-  /** Makes or opens the namespace as `slot`, ready for endpoints. `adopted`: where to find it if not by the record's path yet. */
-  enter(record: SandboxRecord, layout: Layout, adopted?: NamespaceRef): Step[]
+  /**
+   * Makes or opens the namespace as `slot`, ready for endpoints. `defaults`: settings that one which is made has from the start;
+   * `adopted`: where to find one that is there if not by the record's path yet.
+   */
+  enter(
+    record: SandboxRecord,
+    layout: Layout,
+    how: { readonly defaults: readonly Setting[]; readonly adopted?: NamespaceRef | undefined },
+  ): Step[]
   /** Gives the namespace up. Absent things are fine. */
   leave(record: SandboxRecord, layout: Layout): Step[]
 }
 
 /** A namespace of its own: made by us and visible to `ip netns`, or adopted and left as it is. */
 export const ownNamespace: ModeSteps = {
-  enter: ({ name, netns }, _layout, adopted) => [
-    ...(netns.owned
-      ? [{ apply: { op: 'netns.create', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } } as const]
-      : [openNamespace(netns, adopted)]),
-    ...(netns.named ? [{ apply: { op: 'netns.attach', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } } as const] : []),
-    { apply: { op: 'link.set', ns: slot, link: { name: 'lo', index: 1 }, up: true } },
-  ],
+  enter: ({ name, netns }, _layout, { defaults, adopted }) => {
+    if (netns.owned) {
+      return [{ apply: { op: 'netns.create', name, slot, ...likeness(defaults) }, undo: { op: 'netns.delete', name, missingOk: true } }]
+    }
+    return [
+      openNamespace(netns, adopted),
+      ...(netns.named ? [{ apply: { op: 'netns.attach', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } } as const] : []),
+      { apply: { op: 'link.set', ns: slot, link: { name: 'lo', index: 1 }, up: true } },
+    ]
+  },
   leave: ({ name, netns }) =>
     netns.owned || netns.named ? [{ apply: { op: 'netns.delete', name, missingOk: true, ...inodeOf(netns) } }] : [],
 }
