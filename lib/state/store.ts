@@ -140,7 +140,8 @@ export class Store {
   /** Moves a damaged record out of the way. */
   async setAside(damaged: Damaged): Promise<void> {
     const [kind, name = ''] = damaged.split('/')
-    const paths = kind === 'networks' ? [this.#layout.network(name)] : [this.#layout.sandboxRecord(name), this.#layout.sandboxInMaking(name)]
+    const paths =
+      kind === 'networks' ? [this.#layout.network(name)] : [this.#layout.sandboxRecord(name), this.#layout.sandboxInMaking(name)]
     await mkdir(this.#layout.damaged, { recursive: true })
     for (const path of paths) await rename(path, join(this.#layout.damaged, `${kind}-${name}-${Date.now()}.json`)).catch(ignoreMissing)
   }
