@@ -1,0 +1,92 @@
+/** One system call of an operation fails: the error is typed, nothing is left, and the operation succeeds the next time. */
+import { readdir } from 'node:fs/promises'
+import { constants } from 'node:os'
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
+import type { Host } from '../../lib/index.js'
+import { open } from '../setup/between.js'
+import { freshHost, type PrivateHost } from '../setup/namespace.js'
+import { requires } from '../setup/privilege.js'
+import { Programs } from '../setup/program.js'
+import { stateTree } from '../setup/state-tree.js'
+import { type ActName, acts } from './acts.js'
+import { isLong, score } from './scorecard.js'
+import { Victim } from './victim.js'
+
+const { describe, test } = requires('root', 'program:nft', 'program:g++')
+
+const errnos = ['EPERM', 'EEXIST', 'ENOMEM', 'ENOBUFS', 'EBUSY', 'ENOSPC', 'EMFILE', 'EINTR', 'EAGAIN'] as const
+// In the short form a prime apart, begun elsewhere for each operation, and every time with another errno.
+const stride = isLong ? 1 : 7
+
+let programs: Programs
+let machine: PrivateHost
+let host: Host
+beforeAll(async () => {
+  programs = await Programs.bundle('test/reliability/programs/victim.ts')
+})
+afterAll(() => programs[Symbol.asyncDispose]())
+beforeEach(async () => {
+  machine = await freshHost()
+  host = await open(machine)
+})
+afterEach(async () => {
+  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
+  await host.close()
+  await machine.remove()
+})
+
+async function world(): Promise<object> {
+  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
+}
+
+/** What a look costs nothing for; the rest is compared at the end, since what is left over stays. */
+async function traces(): Promise<object> {
+  const links = await host.namespace.links.list()
+  return {
+    state: await stateTree(machine.stateDir),
+    namespaces: (await readdir('/run/netns')).sort(),
+    links: links.map(({ name }) => name),
+  }
+}
+
+describe('any system call fails in', () => {
+  test.each(Object.keys(acts) as ActName[])('%s', { timeout: 1_800_000 }, async name => {
+    const act = acts[name]
+    await act.stage(host)
+    if (!act.adds) {
+      await act.run(host)
+      await act.back(host)
+    }
+    const start = await world()
+    await using victim = await Victim.start(programs, machine)
+    // Once undisturbed: what a process opens on first need is there then.
+    await victim.act(name)
+    await act.back(host)
+    const { fds, calls } = await victim.act(name)
+    await act.back(host)
+    let faults = 0
+    const seen = new Map<string, number>()
+    for (let at = Object.keys(acts).indexOf(name) % stride; at < calls + 20; at += stride) {
+      for (const errno of isLong ? errnos : [errnos[at % errnos.length] as (typeof errnos)[number]]) {
+        const before = await traces()
+        const outcome = await victim.act(name, `fail/${at}/${constants.errno[errno]}`)
+        const what = `call ${at}, ${outcome.where}, with ${errno}: ${outcome.failed ?? 'succeeded'}`
+        if (!outcome.fired) continue
+        faults++
+        expect(outcome.fds, what).toBe(fds)
+        seen.set(outcome.failed ?? 'none', (seen.get(outcome.failed ?? 'none') ?? 0) + 1)
+        if (outcome.failed) expect(outcome.failed, what).toMatch(/^ERR_NETMODE_/)
+        // What has begun to go can't be put back: recovery takes it to its end.
+        if (!act.adds) await host.recover()
+        const done = await act.done(host)
+        if (outcome.failed === undefined) expect(done, what).toBe(true)
+        if (!done) expect(await traces(), what).toEqual(before)
+        else await act.back(host)
+      }
+    }
+    expect(faults).toBeGreaterThan(3)
+    if (act.adds) expect(await world()).toEqual(start)
+    const codes = [...seen].map(([code, count]) => `${count} ${code.replace('ERR_NETMODE_', '')}`).join(', ')
+    score(28, `errno injected in ${name}`, `${faults} faults, 0 leaks: ${codes}`)
+  })
+})
