@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises'
 
 import type { Link, Route } from '../plan/kernel-objects.js'
 import type { Mechanism } from '../plan/mechanism.js'
+import type { Plan } from '../plan/op.js'
+import { translate } from '../plan/translate.js'
 import type { NetworkRecord } from '../state/records.js'
 import { formatCidr, networkOf, parseInterface } from './cidr.js'
 import type { Taken } from './pools.js'
@@ -17,10 +19,10 @@ export interface HostFacts {
 
 /** Reads routes, links and the resolver's name servers. */
 export async function readHostFacts(mechanism: Mechanism, networks: readonly NetworkRecord[], signal?: AbortSignal): Promise<HostFacts> {
-  const [routes, links] = (await mechanism.run([{ apply: { op: 'route.list', table: 0 } }, { apply: { op: 'link.list' } }], signal)) as [
-    Route[],
-    Link[],
-  ]
+  const lists: Plan = [{ apply: { op: 'route.list', table: 0 } }, { apply: { op: 'link.list' } }]
+  const [routes, links] = (await mechanism.run(lists, signal).catch(error => {
+    throw translate(error, signal)
+  })) as [Route[], Link[]]
   const names = new Map(links.map(link => [link.index, link]))
   return {
     mtu: outwardMtu(routes, names),

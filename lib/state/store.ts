@@ -175,5 +175,10 @@ async function list(folder: string): Promise<readonly string[]> {
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {
   if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
-  throw error
+  throw fail('STATE', `The state folder can't be used: ${error.message}`, {
+    cause: error,
+    ...(error.errno !== undefined && { errno: error.errno }),
+    ...(error.syscall !== undefined && { syscall: error.syscall }),
+    ...(error.path !== undefined && { subject: error.path }),
+  })
 }

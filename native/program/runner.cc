@@ -27,6 +27,12 @@ bool MissingOk(const Verb &verb) {
       verb);
 }
 
+// Whether a failed op may have changed something all the same: it is then taken back like one that was done.
+bool MayBeHalfDone(const Op &op) {
+  const auto *write = std::get_if<state::FileWrite>(&std::get<Immediate>(op.verb));
+  return write != nullptr && write->how == state::FileWrite::How::kOverwrite;
+}
+
 Result<Output> Nothing(Result<void> result) {
   if (!result) return std::unexpected(std::move(result.error()));
   return Output{};
@@ -92,7 +98,10 @@ void Runner::Apply(const Op &op, std::size_t step) {
 }
 
 void Runner::Settle(std::size_t step, const Op &op, Result<Output> result) {
-  if (!result) return Fail(step, op.name, std::move(result.error()));
+  if (!result) {
+    if (!undoing_) done_[step] = MayBeHalfDone(op);
+    return Fail(step, op.name, std::move(result.error()));
+  }
   if (undoing_) return;
   report_.outputs[step] = std::move(*result);
   done_[step] = true;
@@ -152,7 +161,15 @@ void Runner::FlushRtnl() {
   const auto failures = (*socket)->Execute(batch, [&](std::size_t step, const netlink::Message &message) {
     if (const auto created = rtnl::ParseCreated(message)) Remember(*op_of(step), step, *created);
   });
-  if (!failures) return Fail(queued.front().step, queued.front().op->name, failures.error());
+  if (!failures) {
+    Fail(queued.front().step, queued.front().op->name, failures.error());
+    // Answers to this send may still come; whoever asks next asks elsewhere.
+    places_[batch_slot_].rtnl.reset();
+    if (!undoing_) {
+      for (const auto &[step, op] : queued) done_[step] = MayBeDone(*op);
+    }
+    return;
+  }
 
   if (!undoing_) {
     for (const auto &[step, op] : queued) done_[step] = true;
@@ -163,6 +180,18 @@ void Runner::FlushRtnl() {
     if (!undoing_) done_[step] = false;
     Fail(step, op.name, error);
   }
+}
+
+// Whether an op is to be taken back that was sent and not heard of again. Taking back what was not done is harmless, but for a link: one
+// of that name may be somebody else's, unless it is in the group that ours are born in.
+bool Runner::MayBeDone(const Op &op) {
+  const auto *add = std::get_if<rtnl::LinkAdd>(&std::get<RtnlVerb>(op.verb));
+  if (add == nullptr) return true;
+  const std::string &slot = add->born_in ? *add->born_in : add->ns;
+  const auto socket = Rtnl(slot);
+  if (!socket || !add->group) return false;
+  const auto links = rtnl::List(**socket, rtnl::LinkList{.ns = slot, .name = add->name, .master = {}}, *this);
+  return links && links->size() == 1 && links->front().group == *add->group;
 }
 
 void Runner::FlushNft() {
@@ -178,8 +207,16 @@ void Runner::FlushNft() {
     }
     return;
   }
+  if (!failures) netfilter_.reset();
   if (undoing_ && queued.size() > 1) return UndoOneByOne(queued);
-  if (!failures) return Fail(queued.front().step, queued.front().op->name, failures.error());
+  if (!failures) {
+    Fail(queued.front().step, queued.front().op->name, failures.error());
+    // Sent and not heard of again: it may have been taken.
+    if (socket && !undoing_) {
+      for (const auto &[step, op] : queued) done_[step] = true;
+    }
+    return;
+  }
   for (const auto &[step, error] : *failures) {
     if (undoing_ && error.code == ENOENT) continue;
     Fail(step, op_of(step)->name, error);

@@ -55,6 +55,7 @@ class Runner final : public rtnl::Names {
   void Flush();
   void FlushRtnl();
   void FlushNft();
+  [[nodiscard]] bool MayBeDone(const Op &op);
   void UndoOneByOne(const std::vector<Queued> &queued);
   void Remember(const Op &op, std::size_t step, const rtnl::CreatedLink &created);
   void Fail(std::size_t step, const char *op, Error error);

@@ -228,7 +228,10 @@ Result<void> Run(const PortRelease &op) {
   if (unlinkat(ports->Get(), claim.c_str(), 0) != 0 && errno != ENOENT) return FailErrno("unlink", claim);
   // Others may hold the port on other addresses.
   if (unlinkat(ports->Get(), endpoint->folder.c_str(), AT_REMOVEDIR) != 0 && errno != ENOTEMPTY && errno != ENOENT) {
-    return FailErrno("rmdir", endpoint->folder);
+    auto failure = FailErrno("rmdir", endpoint->folder);
+    // A failed release has released nothing.
+    static_cast<void>(symlinkat(op.holder.c_str(), ports->Get(), claim.c_str()));
+    return failure;
   }
   return {};
 }

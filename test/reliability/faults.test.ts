@@ -71,10 +71,11 @@ describe('any system call fails in', () => {
         const before = await traces()
         const outcome = await victim.act(name, `fail/${at}/${constants.errno[errno]}`)
         const what = `call ${at}, ${outcome.where}, with ${errno}: ${outcome.failed ?? 'succeeded'}`
-        if (!outcome.fired) continue
-        faults++
-        expect(outcome.fds, what).toBe(fds)
-        seen.set(outcome.failed ?? 'none', (seen.get(outcome.failed ?? 'none') ?? 0) + 1)
+        if (outcome.fired) {
+          faults++
+          seen.set(outcome.failed ?? 'none', (seen.get(outcome.failed ?? 'none') ?? 0) + 1)
+        }
+        expect(outcome.fds, what).toBeLessThanOrEqual(fds) // a kept socket is given up when it has failed
         if (outcome.failed) expect(outcome.failed, what).toMatch(/^ERR_NETMODE_/)
         // What has begun to go can't be put back: recovery takes it to its end.
         if (!act.adds) await host.recover()

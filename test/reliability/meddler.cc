@@ -178,6 +178,7 @@ class Meddler {
     if (path.starts_with("/meddle/")) return Order(tid, path.substr(8));
     if (meddling_.mode == Mode::kIdle) return;
     if (!IsOurs(tid) && !path.starts_with(folder_)) return;
+    if (call->first == SYS_write && IsWake(info.entry.args[0])) return;
     const long number = meddling_.count++;
     const bool hit = number == meddling_.at || (meddling_.mode == Mode::kFailOn && number > meddling_.at);
     if (!hit) return;
@@ -219,6 +220,13 @@ class Meddler {
     const bool read = std::fgets(name.data(), name.size(), file) != nullptr;
     std::fclose(file);
     return read && std::string_view(name.data()).starts_with("netmode");
+  }
+
+  // libuv wakes its loop through an eventfd, and gives up where that fails.
+  [[nodiscard]] bool IsWake(std::uint64_t fd) const {
+    const std::string path = "/proc/" + std::to_string(pid_) + "/fd/" + std::to_string(fd);
+    std::array<char, 64> target{};
+    return readlink(path.c_str(), target.data(), target.size() - 1) > 0 && std::string_view(target.data()) == "anon_inode:[eventfd]";
   }
 
   [[nodiscard]] std::string Text(std::uint64_t address) const {
