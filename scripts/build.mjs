@@ -9,7 +9,7 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { fingerprint, isCurrent, record, root } from './stamp.mjs'
+import { filesBelow, fingerprint, isCurrent, record, root } from './stamp.mjs'
 
 const kStamp = 'dist/.stamp'
 const kEntries = { index: 'lib/index.ts', 'cli/main': 'lib/cli/main.ts' }
@@ -20,6 +20,53 @@ const distFingerprint = () =>
 /** True when dist/ is what this tree would build. */
 export const isDistCurrent = () => isCurrent(kStamp, distFingerprint())
 
+/** Loaded at the first use, since an import of the library does not need them: node:crypto alone takes as long as a fifth of all else. */
+const kLazy = ['node:child_process', 'node:cluster', 'node:crypto', 'node:dgram', 'node:http', 'node:net']
+/** Their classes that lib/ uses, none of which it extends. */
+const kLazyClasses = ['Agent', 'Socket', 'SocketAddress']
+
+/** The names that lib/ imports from a module, but for types. */
+function importedNames(module) {
+  const clause = new RegExp(`^import (?!type)[^'{]*{([^}]*)} from '${module}'`, 'gm')
+  const clauses = filesBelow('lib').flatMap(file => [...readFileSync(join(root, file), 'utf8').matchAll(clause)])
+  const names = clauses.flatMap(([, list]) => list.split(',').map(name => name.trim().replace(/ as .*/s, '')))
+  return [...new Set(names)].filter(name => name !== '' && !name.startsWith('type '))
+}
+
+/** A module of functions that load the real one when they are called. */
+function lazyModule(path) {
+  const module = `require(${JSON.stringify(path)})`
+  if (path === 'node:cluster') return `export default { get isWorker() { return ${module}.isWorker } }`
+  const names = importedNames(path)
+  const unknown = names.find(name => /^[A-Z]/.test(name) && !kLazyClasses.includes(name))
+  if (unknown)
+    throw new Error(
+      `lib/ uses ${unknown} of ${path}: take that module out of kLazy, or add the class to kLazyClasses if nothing extends it`,
+    )
+  const functions = names.map(name =>
+    kLazyClasses.includes(name)
+      ? `export function ${name}(...args) { return new ${module}.${name}(...args) }
+         Object.defineProperty(${name}, Symbol.hasInstance, { value: it => it instanceof ${module}.${name} })`
+      : `export function ${name}(...args) { return ${module}.${name}(...args) }`,
+  )
+  return functions.join('\n')
+}
+
+/** How the bundle gets at modules that are not in it. None is imported: what import makes of a built-in module takes milliseconds. */
+const externals = {
+  name: 'externals',
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^(node:|bindings$)/ }, ({ path, namespace, kind }) =>
+      kind === 'import-statement' && namespace === 'file' ? { path, namespace: 'external-module' } : undefined,
+    )
+    onLoad({ filter: /.*/, namespace: 'external-module' }, ({ path }) => {
+      const module = `require(${JSON.stringify(path)})`
+      if (path === 'bindings') return { contents: `export default options => ${module}(options)` }
+      return { contents: kLazy.includes(path) ? lazyModule(path) : `module.exports = ${module}` }
+    })
+  },
+}
+
 function declarations() {
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
   const { status } = spawnSync(process.execPath, [tsc, '--project', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
@@ -28,24 +75,30 @@ function declarations() {
 
 async function bundle() {
   const { build } = await import('esbuild')
-  const { metafile } = await build({
-    absWorkingDir: root,
-    entryPoints: kEntries,
-    outdir: 'dist',
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20.19',
-    external: ['bindings'],
-    chunkNames: '[name]-[hash]',
-    legalComments: 'none',
-    metafile: true,
-    logLevel: 'warning',
-    // commander and dns-packet are CommonJS and ask for Node's own modules with require.
-    banner: { js: "import { createRequire as netmodeRequire } from 'node:module'; const require = netmodeRequire(import.meta.url);" },
-  })
-  return Object.keys(metafile.inputs)
+  const bundles = Object.entries(kEntries).map(([name, entry]) =>
+    build({
+      absWorkingDir: root,
+      entryPoints: { [name]: entry },
+      outdir: 'dist',
+      bundle: true,
+      // For what is loaded on demand. Each entry has chunks of its own: fewer files to an import.
+      splitting: true,
+      format: 'esm',
+      platform: 'node',
+      target: 'node20.19',
+      external: ['bindings'],
+      plugins: [externals],
+      // One below the package's folder, as lib/ is: native.ts finds the addon from there.
+      chunkNames: '[name]-[hash]',
+      legalComments: 'none',
+      minifyWhitespace: true,
+      minifySyntax: true,
+      metafile: true,
+      logLevel: 'warning',
+      banner: { js: "const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);" },
+    }),
+  )
+  return (await Promise.all(bundles)).flatMap(({ metafile }) => Object.keys(metafile.inputs))
 }
 
 /** The licences of the packages that the bundle holds, in one file beside it. */

@@ -18,6 +18,7 @@ const bars = [
 
 export const startUp: Row = {
   name: 'start-up',
+  timely: true,
   work: 'a process that imports netmode and opens and closes a host, and `netmode ps`, with 10 and 900 sandboxes; the floor is `node -e 0`',
   async measure(scale: Scale): Promise<Result> {
     await using ground = await Ground.open()

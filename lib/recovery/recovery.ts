@@ -43,9 +43,9 @@ export class Recoverer {
   async recover(signal?: AbortSignal): Promise<Recovery> {
     // What may be left over is listed before the records are read: whatever is made meanwhile has its record first.
     const strays = await findStrays(this.#context, this.#store, signal)
-    const damaged = await this.#setDamagedAside()
+    const { damaged, sandboxes } = await this.#setDamagedAside()
     const repaired = (await this.rebuildRuleset(signal)) ? ['ruleset'] : []
-    const rolledBack = [...(await this.#finishNetworks(signal)), ...(await this.#finishSandboxes(repaired, signal))]
+    const rolledBack = [...(await this.#finishNetworks(signal)), ...(await this.#finishSandboxes(sandboxes, repaired, signal))]
     for (const plan of await sweepPlans(this.#context, this.#store, strays, damaged.length > 0)) await this.#try(plan, signal)
     if (this.#ground.firewall.there && (await this.#store.networks()).records.length === 0) await this.#networks.removeTableIfUnused()
     return { rolledBack: rolledBack.sort(), repaired, damaged }
@@ -107,9 +107,8 @@ export class Recoverer {
   }
 
   /** Sandboxes whose making, change or removal broke off, or that have lost their namespace or their owner. */
-  async #finishSandboxes(repaired: string[], signal?: AbortSignal): Promise<readonly string[]> {
+  async #finishSandboxes(records: readonly SandboxRecord[], repaired: string[], signal?: AbortSignal): Promise<readonly string[]> {
     const rolledBack: string[] = []
-    const { records } = await this.#store.sandboxes()
     const namespaces = await namespaceNames()
     // Who shares a namespace goes before the one whose it is.
     for (const record of records.toSorted((a, b) => Number(b.shares !== undefined) - Number(a.shares !== undefined))) {
@@ -124,7 +123,9 @@ export class Recoverer {
       if (verdict === 'release') repaired.push(record.name)
       else rolledBack.push(record.name)
     }
+    const recorded = new Set(records.map(({ name }) => name))
     for (const name of await this.#store.sandboxNames()) {
+      if (recorded.has(name)) continue
       const files = await this.#store.filesWithoutRecord(name)
       if (files && (await this.#try(this.#forgetPlan(name, files), signal))) rolledBack.push(name)
     }
@@ -141,10 +142,11 @@ export class Recoverer {
     return [lockRoot(layout, 'exclusive'), { apply: { op: 'expect.names', path, names: files } }, { apply: { op: 'folder.remove', path } }]
   }
 
-  async #setDamagedAside(): Promise<readonly string[]> {
-    const damaged = [...(await this.#store.networks()).damaged, ...(await this.#store.sandboxes()).damaged]
+  async #setDamagedAside(): Promise<{ readonly damaged: readonly string[]; readonly sandboxes: readonly SandboxRecord[] }> {
+    const sandboxes = await this.#store.sandboxes()
+    const damaged = [...(await this.#store.networks()).damaged, ...sandboxes.damaged]
     for (const record of damaged) await this.#store.setAside(record)
-    return damaged
+    return { damaged, sandboxes: sandboxes.records }
   }
 
   /** Runs a plan; false where somebody else is at work on it, or has been. */

@@ -1,10 +1,11 @@
 /** Reading what is written down. Writing is part of the plans. */
-import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, readlink, rename } from 'node:fs/promises'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { mkdir, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import { fail } from '../errors.js'
 import type { Layout } from './layout.js'
+import { look } from './look.js'
 import { type NetworkRecord, parseDraft, parseNetwork, parseSandbox, type SandboxRecord } from './records.js'
 
 /** Record names that could not be read, as `sandboxes/x`; recovery sets them aside. */
@@ -97,7 +98,7 @@ export class Store {
 
   /** Networks whose record was about to be replaced, or made, when somebody died (or this very moment). */
   async networkDrafts(): Promise<readonly string[]> {
-    const files = (await readdir(this.#layout.networks).catch(ignoreMissing)) ?? []
+    const files = (await look(() => readdirSync(this.#layout.networks))) ?? []
     return files.flatMap(file => file.match(/^\.(.*)\.json\.new$/)?.[1] ?? [])
   }
 
@@ -130,7 +131,7 @@ export class Store {
     for (const group of await list(folder)) {
       for (const name of await list(join(folder, group))) {
         const path = join(folder, group, name)
-        const holder = await readlink(path).catch(ignoreMissing)
+        const holder = await look(() => readlinkSync(path))
         if (holder !== undefined) claims.push({ path, group, name, holder })
       }
     }
@@ -164,12 +165,12 @@ function gather<T>(names: readonly string[], all: readonly Found<T>[], kind: str
   }
 }
 
-async function read(path: string): Promise<string | undefined> {
-  return readFile(path, 'utf8').catch(ignoreMissing)
+function read(path: string): Promise<string | undefined> {
+  return look(() => readFileSync(path, 'utf8'))
 }
 
 async function list(folder: string): Promise<readonly string[]> {
-  const names = (await readdir(folder).catch(ignoreMissing)) ?? []
+  const names = (await look(() => readdirSync(folder))) ?? []
   return names.filter(name => !name.startsWith('.')).sort()
 }
 

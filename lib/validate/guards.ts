@@ -6,7 +6,7 @@
 import { types } from 'node:util'
 import type { Labels, NamespaceRef, Op } from '../contract.js'
 import { invalid, show } from '../errors.js'
-import { bitsOf, contains, type Family, formatCidr, formatIp, type Ip, parseCidr, parseIp } from '../network/cidr.js'
+import { bitsOf, type Cidr, contains, type Family, formatCidr, formatIp, type Ip, parseCidr, parseIp } from '../network/cidr.js'
 
 export type Guard<T> = (value: unknown, field: string) => T
 
@@ -240,21 +240,29 @@ export const ipv6 = canonical(ip6)
 /** Either family, canonical text. */
 export const ip = canonical(anyIp)
 
-const special: readonly { readonly cidr: string; readonly what: string }[] = [
-  { cidr: '0.0.0.0/8', what: 'of "this network"' },
-  { cidr: '127.0.0.0/8', what: 'a loopback address' },
-  { cidr: '224.0.0.0/4', what: 'multicast' },
-  { cidr: '255.255.255.255/32', what: 'the broadcast address' },
-  { cidr: '::/128', what: 'the unspecified address' },
-  { cidr: '::1/128', what: 'the loopback address' },
-  { cidr: '::ffff:0:0/96', what: 'an IPv4 address in IPv6 clothes' },
-  { cidr: 'ff00::/8', what: 'multicast' },
-]
-const specialBlocks = special.map(({ cidr, what }) => ({ what, block: parseCidr(cidr) }))
+const special: Readonly<Record<Family, readonly { readonly cidr: string; readonly what: string }[]>> = {
+  4: [
+    { cidr: '0.0.0.0/8', what: 'of "this network"' },
+    { cidr: '127.0.0.0/8', what: 'a loopback address' },
+    { cidr: '224.0.0.0/4', what: 'multicast' },
+    { cidr: '255.255.255.255/32', what: 'the broadcast address' },
+  ],
+  6: [
+    { cidr: '::/128', what: 'the unspecified address' },
+    { cidr: '::1/128', what: 'the loopback address' },
+    { cidr: '::ffff:0:0/96', what: 'an IPv4 address in IPv6 clothes' },
+    { cidr: 'ff00::/8', what: 'multicast' },
+  ],
+}
+
+/** Parsed when they are first asked for: Node's first look at an IPv6 address takes milliseconds, which an import should not. */
+const specialBlocks: Partial<Record<Family, readonly { readonly block: Cidr; readonly what: string }[]>> = {}
 
 /** Why an address can't be a host's own, or undefined if it can. */
 function unusable(address: Ip): string | undefined {
-  return specialBlocks.find(({ block }) => contains(block, address))?.what
+  const { family } = address
+  specialBlocks[family] ??= special[family].map(({ cidr, what }) => ({ what, block: parseCidr(cidr) }))
+  return specialBlocks[family].find(({ block }) => contains(block, address))?.what
 }
 
 function host(guard: Guard<Ip>, expected: string): Guard<string> {

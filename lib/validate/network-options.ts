@@ -148,7 +148,7 @@ function subnetOf(
   given: { gateway?: string | undefined; range?: string | undefined; reserved?: Readonly<Record<string, string>> | undefined },
 ): ParsedSubnet {
   const block = parseCidr(cidr(text, field))
-  const why = unfit.find(one => overlaps(one.block, block))?.what
+  const why = unfit[block.family].find(one => overlaps(parseCidr(one.block), block))?.what
   if (why) throw invalid(field, `a subnet for hosts (this one has ${why} addresses)`, text)
   return present({
     family: block.family,
@@ -161,14 +161,18 @@ function subnetOf(
   })
 }
 
-const unfit = [
-  { cidr: '0.0.0.0/8', what: '"this network"' },
-  { cidr: '127.0.0.0/8', what: 'loopback' },
-  { cidr: '224.0.0.0/3', what: 'multicast or reserved' },
-  { cidr: '::/8', what: 'loopback or IPv4-mapped' },
-  { cidr: 'fe80::/10', what: 'link-local' },
-  { cidr: 'ff00::/8', what: 'multicast' },
-].map(({ cidr: text, what }) => ({ what, block: parseCidr(text) }))
+const unfit: Readonly<Record<Family, readonly { readonly block: string; readonly what: string }[]>> = {
+  4: [
+    { block: '0.0.0.0/8', what: '"this network"' },
+    { block: '127.0.0.0/8', what: 'loopback' },
+    { block: '224.0.0.0/3', what: 'multicast or reserved' },
+  ],
+  6: [
+    { block: '::/8', what: 'loopback or IPv4-mapped' },
+    { block: 'fe80::/10', what: 'link-local' },
+    { block: 'ff00::/8', what: 'multicast' },
+  ],
+}
 
 /** The first usable address that isn't reserved for something else. */
 function defaultGateway(block: Cidr, reserved: Readonly<Record<string, string>> = {}): string {
