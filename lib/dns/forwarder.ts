@@ -29,9 +29,10 @@ interface Errand {
 
 export class Forwarder {
   readonly #mechanism: Mechanism
-  readonly #ending = new AbortController()
+  readonly #limits = new Set<AbortController>()
   readonly #underWay = new Map<string, number>()
   #count = 0
+  #closed = false
 
   constructor(mechanism: Mechanism) {
     this.#mechanism = mechanism
@@ -55,14 +56,15 @@ export class Forwarder {
 
   /** Ends what is under way. */
   close(): void {
-    this.#ending.abort()
+    this.#closed = true
+    for (const limit of this.#limits) limit.abort(new Error('closed'))
   }
 
   /** The first that answers; one that can't or won't is the last resort. */
   async #askInTurn({ query, servers, transport }: Errand): Promise<Buffer | undefined> {
     let failure: Buffer | undefined
     for (const server of servers.slice(0, mostServers)) {
-      if (this.#ending.signal.aborted) return undefined
+      if (this.#closed) return undefined
       const answer = await (transport === 'udp' ? this.#byDatagram(server, query) : this.#byStream(server, query)).catch(() => undefined)
       if (answer === undefined) continue
       const own = withId(answer, idOf(query.packet))
@@ -126,12 +128,11 @@ export class Forwarder {
   /** Ends after a server's time, or with all of it. */
   #limit(): { readonly signal: AbortSignal; readonly end: () => void } {
     const limit = new AbortController()
-    const abort = () => limit.abort(new Error('no answer in time'))
-    const timer = setTimeout(abort, patience).unref()
-    this.#ending.signal.addEventListener('abort', abort, { once: true })
+    const timer = setTimeout(() => limit.abort(new Error('no answer in time')), patience).unref()
+    this.#limits.add(limit)
     const end = () => {
       clearTimeout(timer)
-      this.#ending.signal.removeEventListener('abort', abort)
+      this.#limits.delete(limit)
     }
     return { signal: limit.signal, end }
   }
