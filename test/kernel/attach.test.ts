@@ -53,7 +53,7 @@ async function defaultRoutes(version: 4 | 6): Promise<readonly string[]> {
 async function world(): Promise<object> {
   const namespaces = [host.namespace, web.namespace]
   const [ruleset, state, ...lists] = await Promise.all([
-    machine.nft('list', 'table', 'inet', 'netmode'),
+    machine.nft('-s', 'list', 'table', 'inet', 'netmode'), // without counters
     stateTree(machine.stateDir),
     ...namespaces.flatMap(({ links, addresses, routes }) => [
       links

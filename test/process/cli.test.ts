@@ -403,6 +403,26 @@ privileged.describe('with a host', () => {
     expect(await host.dump()).toEqual(before)
   })
 
+  it('dns serves names until it is ended; run and exec serve them for their own time', async () => {
+    await ok('network', 'create', 'lan', '--subnet', '10.9.0.0/24')
+    await ok('create', 'db', '--network', 'lan')
+    await ok('create', 'web', '--network', 'lan')
+    expect(await ok('exec', 'web', '--', 'getent', 'hosts', 'db')).toMatch(/^10\.9\.0\.2 +db\n$/)
+    expect(await ok('run', '--network', 'lan', '--', 'getent', 'hosts', 'db')).toMatch(/^10\.9\.0\.2 +db\n$/)
+    const first = start('dns')
+    expect(String((await once(first.stdout as NodeJS.ReadableStream, 'data'))[0])).toBe('serving\n')
+    const second = start('dns')
+    expect(String((await once(second.stderr as NodeJS.ReadableStream, 'data'))[0])).toContain('another process serves')
+    expect(await ok('exec', 'web', '--', 'getent', 'hosts', 'db')).toMatch(/^10\.9\.0\.2 +db\n$/)
+    first.kill('SIGTERM')
+    expect(await outcome(first)).toMatchObject({ status: 0, stderr: '' })
+    expect(String((await once(second.stdout as NodeJS.ReadableStream, 'data'))[0])).toBe('serving\n')
+    second.kill('SIGINT')
+    expect((await outcome(second)).status).toBe(0)
+    await ok('rm', 'db', 'web')
+    await ok('network', 'rm', 'lan')
+  })
+
   it('netns sees what ip netns sees', async () => {
     expect((await ok('netns', 'ls', '-q')).split('\n').filter(Boolean)).toEqual([host.name, host.outside.name].sort())
     expect(await ok('netns', 'identify')).toBe(`${host.name}\n`)
