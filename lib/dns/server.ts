@@ -112,6 +112,7 @@ export class NameServer {
     // Without a ruleset nobody leads the questions elsewhere.
     const at = { addresses: nameServersOf(record), port: config.iptables ? namePort : 53 }
     const { id } = record
+    const tries = this.#failures.has(id) ? 1 : attempts // that one stays, as it seems: nobody is to wait for it again and again
     for (let attempt = 1; ; attempt++) {
       try {
         return await NetworkServer.open(
@@ -122,7 +123,7 @@ export class NameServer {
           address => this.#responder.knows(id, address),
         )
       } catch (error) {
-        if (!isTaken(error) || attempt === attempts || this.#closed) throw error
+        if (!isTaken(error) || attempt === tries || this.#closed) throw error
         await delay(pause)
       }
     }

@@ -55,6 +55,25 @@ test.each(['before', 'after'])('a port 53 that is published %s takes nothing fro
   expect(await ask(web, '198.51.100.1', 53)).not.toMatch(/silent|refused/) // by another address of the host it is the published one
 })
 
+test.each([4, 6] as const)('a network without IPv%i has names, and one without icc', async absent => {
+  const one = absent === 4 ? ['fd06::/64'] : ['10.6.0.0/24']
+  const [subnet = ''] = one
+  await host.networks.create({ name: 'one', subnets: one, icc: false })
+  await host.sandboxes.create({ name: 'db', network: 'one' })
+  const app = await host.sandboxes.create({ name: 'app', network: 'one' })
+  const [found = '', ...others] = [...(await dug(app, 'db', 'A')), ...(await dug(app, '+tcp', 'db', 'AAAA'))]
+  expect(others).toEqual([])
+  expect(found.startsWith(subnet.slice(0, 4))).toBe(true)
+  expect(await outputOf(app, 'getent', 'hosts', found)).toMatch(/ db\.one$/)
+})
+
+requires('root', 'program:dig', 'br_netfilter').test('frames that pass iptables on the bridge reach it as well', async () => {
+  await machine.run('sysctl', '-qw', 'net.bridge.bridge-nf-call-iptables=1', 'net.bridge.bridge-nf-call-ip6tables=1')
+  await makeWeb()
+  for (const transport of ['+notcp', '+tcp'])
+    for (const server of ['10.9.0.1', 'fd09::1']) expect(await dug(web, transport, `@${server}`, 'web')).toEqual(['10.9.0.2'])
+})
+
 test('a name server of the host that has port 53 on all addresses is not in the way, nor are we in its', async () => {
   await using local = new Peer(machine.netns)
   await greetUdp(local, '0.0.0.0', 53)
