@@ -251,9 +251,16 @@ export interface NetworkOptions {
   gateway?: string
   /** Name of the bridge device; default `br-` + 12 digits of the id. */
   bridge?: string
-  /** macvlan, ipvlan: the device underneath. */
+  /**
+   * macvlan, ipvlan: the host's device underneath, which they need. bridge: the host's device that becomes its uplink and hands it its
+   * addresses and routes until the network is removed. `eth0.10`, where there is none, is made as VLAN 10 on `eth0` and goes with the network.
+   */
   parent?: string
-  /** bytes; default: that of the default route's device. */
+  /** How macvlan sandboxes reach each other: directly, not at all, by way of the switch; or one sandbox has the device. Default `bridge`. */
+  macvlanMode?: 'bridge' | 'private' | 'vepa' | 'passthru'
+  /** Whether ipvlan sandboxes are switched, routed, or routed through the host's netfilter. Default `l2`. */
+  ipvlanMode?: 'l2' | 'l3' | 'l3s'
+  /** bytes; default: that of the parent, or without one of the default route's device. */
   mtu?: number
   /** May sandboxes of this network reach each other? Default true. */
   icc?: boolean
@@ -272,7 +279,7 @@ export interface Network {
   readonly id: string
   readonly name: string
   readonly driver: string
-  /** Name of the bridge. */
+  /** Name of the bridge, or for macvlan and ipvlan of the device underneath. */
   readonly device?: string
   readonly subnets: readonly Required<Pick<Subnet, 'subnet' | 'gateway'>>[]
   readonly labels: Labels

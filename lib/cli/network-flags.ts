@@ -103,6 +103,8 @@ const driverOptions: Readonly<Record<string, Reader>> = {
     return { mtu: Number(value) }
   },
   parent: parent => ({ parent }),
+  macvlan_mode: mode => ({ macvlanMode: mode as NonNullable<NetworkOptions['macvlanMode']> }), // checked by create(), as the next one
+  ipvlan_mode: mode => ({ ipvlanMode: mode as NonNullable<NetworkOptions['ipvlanMode']> }),
 }
 
 function driverOption(text: string): Partial<NetworkOptions> {

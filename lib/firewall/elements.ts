@@ -5,9 +5,8 @@ import { formatIp, lastOf, parseCidr, parseIp } from '../network/cidr.js'
 import type { Datum, NftElementVerb, Op, RouteVerb, Step, SysctlSet } from '../plan/op.js'
 import { place } from './table.js'
 
-export interface FirewallNetwork {
-  /** The bridge. */
-  readonly device: string
+/** What is the same of all networks. */
+export interface FirewallSubnets {
   readonly subnets4: readonly string[]
   readonly subnets6: readonly string[]
   /** No way out, and nothing published. */
@@ -16,6 +15,11 @@ export interface FirewallNetwork {
   readonly icc: boolean
   /** Outgoing connections get the host's address. */
   readonly masquerade: boolean
+}
+
+export interface FirewallNetwork extends FirewallSubnets {
+  /** The bridge. */
+  readonly device: string
   /** The host's addresses that sandboxes of the network ask for names, and the port that answers there. */
   readonly nameServers?: readonly { readonly address: string; readonly port: number }[]
 }
@@ -28,27 +32,25 @@ export interface PublishedMapping {
   readonly hostPort: number
   readonly address: string
   readonly containerPort: number
+  /** The sandbox is on the clients' LAN as well, by another link: it would answer them by that one. */
+  readonly onLan?: boolean
 }
 
 /** Where resolvers ask. */
 const domainPort = 53
 
 type ElementAdd = NftElementVerb & { readonly op: 'nft.element.add' }
-type Element = Pick<NftElementVerb, 'set' | 'key' | 'end' | 'data' | 'comment'>
+export type Element = Pick<NftElementVerb, 'set' | 'key' | 'end' | 'data' | 'comment'>
 
 /** Brings a network into the ruleset; each step's undo takes its part out again, and an absent part is fine. */
 export function networkElements(network: FirewallNetwork): Step[] {
-  const { device, subnets4, subnets6, internal, icc, masquerade, nameServers = [] } = network
+  const { device, internal, icc, nameServers = [] } = network
   const key = [{ ifname: device }]
-  const outgoing = masquerade && !internal
   return [
     { set: 'bridges', key },
     ...(internal ? [{ set: 'internal', key }] : []),
     ...(icc ? [{ set: 'same', key: [...key, ...key] }] : []),
-    ...subnets4.map(subnet => block('inside4', subnet)),
-    ...subnets6.map(subnet => block('inside6', subnet)),
-    ...(outgoing ? subnets4.map(subnet => block('masquerade4', subnet)) : []),
-    ...(outgoing ? subnets6.map(subnet => block('masquerade6', subnet)) : []),
+    ...subnetElements(network),
     ...nameServers.flatMap(({ address, port }) =>
       (['udp', 'tcp'] as const).map(protocol => ({
         set: `names${versionOf(address)}`,
@@ -56,7 +58,23 @@ export function networkElements(network: FirewallNetwork): Step[] {
         data: [ip(address), { port }],
       })),
     ),
-  ].map(element => ({ apply: add(element), undo: remove(add(element)) }))
+  ].map(change)
+}
+
+/** Where sandboxes are, and which of them go out with the host's address. */
+export function subnetElements({ subnets4, subnets6, internal, masquerade }: FirewallSubnets): Element[] {
+  const outgoing = masquerade && !internal
+  return [
+    ...subnets4.map(subnet => block('inside4', subnet)),
+    ...subnets6.map(subnet => block('inside6', subnet)),
+    ...(outgoing ? subnets4.map(subnet => block('masquerade4', subnet)) : []),
+    ...(outgoing ? subnets6.map(subnet => block('masquerade6', subnet)) : []),
+  ]
+}
+
+/** Puts an element in; the undo takes it out, and an absent one is fine. */
+export function change(element: Element): Step {
+  return { apply: add(element), undo: remove(add(element)) }
 }
 
 /**
@@ -76,7 +94,11 @@ export function publishElements(sandbox: string, before: readonly PublishedMappi
 
 /** By what they say: two host ports that lead to one port of the sandbox share one element of `exposed`. */
 function elementsOf(sandbox: string, mappings: readonly PublishedMapping[]): Map<string, ElementAdd> {
-  const elements = mappings.flatMap(mapping => [published(mapping), ...(isLoopback(mapping.hostIp) ? [] : [exposed(mapping)])])
+  const elements = mappings.flatMap(mapping => [
+    published(mapping),
+    ...(isLoopback(mapping.hostIp) ? [] : [exposed(mapping)]),
+    ...(mapping.onLan ? [{ set: `lan${versionOf(mapping.address)}`, key: [ip(mapping.address)] }] : []),
+  ])
   return new Map(elements.map(element => [JSON.stringify(element), add({ ...element, comment: sandbox })]))
 }
 
@@ -104,14 +126,25 @@ function isLoopback(hostIp: string): boolean {
  * the latter on, the kernel takes no more router advertisements on links whose `accept_ra` is 1 (2 would keep them).
  */
 export function networkSysctls(network: FirewallNetwork): SysctlSet[] {
-  const { device, subnets4, subnets6, internal } = network
-  const set = (key: string, value: string): SysctlSet => ({ op: 'sysctl.set', key, value })
+  const { device, subnets4, internal } = network
   return [
     // A sandbox must not be able to give routes to the host.
-    { ...set(`net/ipv6/conf/${device}/accept_ra`, '0'), missingOk: true },
-    ...(internal || subnets4.length === 0 ? [] : [set('net/ipv4/ip_forward', '1'), set(`net/ipv4/conf/${device}/route_localnet`, '1')]),
-    ...(internal || subnets6.length === 0 ? [] : [set('net/ipv6/conf/all/forwarding', '1')]),
+    { ...setting(`net/ipv6/conf/${device}/accept_ra`, '0'), missingOk: true },
+    ...forwardingSysctls(network),
+    ...(internal || subnets4.length === 0 ? [] : [setting(`net/ipv4/conf/${device}/route_localnet`, '1')]),
   ]
+}
+
+/** Those of the host. */
+export function forwardingSysctls({ subnets4, subnets6, internal }: Omit<FirewallSubnets, 'icc' | 'masquerade'>): SysctlSet[] {
+  return [
+    ...(internal || subnets4.length === 0 ? [] : [setting('net/ipv4/ip_forward', '1')]),
+    ...(internal || subnets6.length === 0 ? [] : [setting('net/ipv6/conf/all/forwarding', '1')]),
+  ]
+}
+
+export function setting(key: string, value: string): SysctlSet {
+  return { op: 'sysctl.set', key, value }
 }
 
 /**
@@ -120,8 +153,11 @@ export function networkSysctls(network: FirewallNetwork): SysctlSet[] {
  * route first, and what comes over the wire to or from `::1` is dropped by the kernel as before.
  */
 export function networkRoutes({ device, subnets6, internal }: FirewallNetwork): RouteVerb[] {
-  if (internal || subnets6.length === 0) return []
-  return [{ op: 'route.add', to: '::1/128', family: 6, link: { name: device }, type: 'local', table: 255, metric: metricOf(device) }]
+  return internal || subnets6.length === 0 ? [] : [loopbackRoute(device)]
+}
+
+export function loopbackRoute(device: string): RouteVerb {
+  return { op: 'route.add', to: '::1/128', family: 6, link: { name: device }, type: 'local', table: 255, metric: metricOf(device) }
 }
 
 /** The kernel takes a second route to one place only under another metric, so each device has its own. */
@@ -137,9 +173,10 @@ function remove({ family, table, set, key, end }: ElementAdd): Op {
   return { op: 'nft.element.delete', family, table, set, key, ...(end && { end }), missingOk: true }
 }
 
-function block(set: string, subnet: string): Element {
-  const cidr = parseCidr(subnet, 'subnet')
-  return { set, key: [ip(formatIp(cidr))], end: [ip(formatIp(lastOf(cidr)))] }
+/** All addresses of a subnet; of several, every combination. */
+export function block(set: string, ...subnets: readonly string[]): Element {
+  const cidrs = subnets.map(subnet => parseCidr(subnet, 'subnet'))
+  return { set, key: cidrs.map(cidr => ip(formatIp(cidr))), end: cidrs.map(cidr => ip(formatIp(lastOf(cidr)))) }
 }
 
 function ip(address: string): Datum {

@@ -158,6 +158,15 @@ export function isNotAddressType(flag: FibFlag, type: keyof typeof addressTypes)
   }
 }
 
+/** `fib saddr . iif oif 0`: no route leads to the source through the link that the packet came in by. */
+export const hasNoWayBack: Part = {
+  text: 'fib saddr . iif oif 0',
+  compile: () => [
+    { expr: 'fib', flags: ['saddr', 'iif'], result: 'oif', dreg: 1 },
+    { expr: 'cmp', op: 'eq', sreg: 1, data: hostInteger(0) },
+  ],
+}
+
 // ---------------------------------------------------------------------------------------------------- statements
 
 export const accept = verdict('accept')

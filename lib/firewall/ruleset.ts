@@ -10,6 +10,7 @@ import {
   destinationPort,
   dnatByMap,
   drop,
+  hasNoWayBack,
   iifname,
   inSet,
   ip6Destination,
@@ -31,7 +32,16 @@ import {
 } from './rule.js'
 import { place } from './table.js'
 
-export { type FirewallNetwork, networkElements, networkRoutes, networkSysctls, type PublishedMapping, publishElements } from './elements.js'
+export {
+  type FirewallNetwork,
+  forwardingSysctls,
+  networkElements,
+  networkRoutes,
+  networkSysctls,
+  type PublishedMapping,
+  publishElements,
+} from './elements.js'
+export { linkElements, linkRoutes, linkSysctls, routedNetworkElements } from './routed.js'
 export { tableName } from './table.js'
 
 export interface TableOptions {
@@ -80,10 +90,17 @@ const sets: readonly SetShape[] = [
   // Sandbox sides of what is published beyond the host's own loopback.
   { set: 'exposed4', key: ['inet_proto', ...socket4] },
   { set: 'exposed6', key: ['inet_proto', ...socket6] },
+  // Sandboxes with published ports that are on the LAN as well.
+  { set: 'lan4', key: ['ipv4_addr'] },
+  { set: 'lan6', key: ['ipv6_addr'] },
   { set: 'bridges', key: ['ifname'] },
   { set: 'internal', key: ['ifname'] },
   // Bridge . bridge where sandboxes of one network may talk to each other.
   { set: 'same', key: ['ifname', 'ifname'] },
+  // Links of routed networks, and subnet . subnet where their sandboxes may talk to each other.
+  { set: 'routed', key: ['ifname'] },
+  { set: 'same4', key: ['ipv4_addr', 'ipv4_addr'], interval: true },
+  { set: 'same6', key: ['ipv6_addr', 'ipv6_addr'], interval: true },
   // Subnets of sandboxes, and those among them that go out with the host's address.
   { set: 'inside4', key: ['ipv4_addr'], interval: true },
   { set: 'inside6', key: ['ipv6_addr'], interval: true },
@@ -125,13 +142,15 @@ function chainsOf(loopback6: boolean): readonly ChainShape[] {
 
 /**
  * `route_localnet` on the bridges lets 127.0.0.0/8 in and out of them; nobody but the host itself may use that. The kernel drops ::1 from
- * the wire, but with bridge-nf-call-ip6tables a bridged frame is translated before that.
+ * the wire, but with bridge-nf-call-ip6tables a bridged frame is translated before that. What comes in by a routed link is from the
+ * sandbox at its other end, and from no one else: what addresses decide about can then rely on them.
  */
 const guard = [
   rule(isNotDevice(iifname, 'lo'), startsWith(ipDestination, '127.0.0.0/8', loopback4), drop),
   rule(inSet(iifname, 'bridges'), startsWith(ipSource, '127.0.0.0/8', loopback4), drop),
   rule(isNotDevice(iifname, 'lo'), startsWith(ip6Destination, '::1', loopback6Bytes), drop),
   rule(inSet(iifname, 'bridges'), startsWith(ip6Source, '::1', loopback6Bytes), drop),
+  rule(inSet(iifname, 'routed'), hasNoWayBack, drop),
 ]
 
 /**
@@ -151,13 +170,15 @@ const publish = [
 /**
  * Connections from the host's loopback, and from any sandbox to a published port, get the bridge's address, so that answers come
  * back through the host. Subnets tell where they come from, since the incoming interface is lost for frames that br_netfilter
- * took a short cut with.
+ * took a short cut with. A sandbox that is on the LAN as well would answer its neighbours there by the shorter way.
  */
 const postrouting = [
   rule(inSet(oifname, 'bridges'), startsWith(ipSource, '127.0.0.0/8', loopback4), masquerade),
   rule(inSet(oifname, 'bridges'), startsWith(ip6Source, '::1', loopback6Bytes), masquerade),
   rule(inSet(oifname, 'bridges'), ctStatus('dnat'), inSet(ipSource, 'inside4'), masquerade),
   rule(inSet(oifname, 'bridges'), ctStatus('dnat'), inSet(ip6Source, 'inside6'), masquerade),
+  rule(inSet(oifname, 'bridges'), ctStatus('dnat'), inSet(ipDestination, 'lan4'), masquerade),
+  rule(inSet(oifname, 'bridges'), ctStatus('dnat'), inSet(ip6Destination, 'lan6'), masquerade),
   rule(notInSet(oifname, 'bridges'), inSet(ipSource, 'masquerade4'), masquerade),
   rule(notInSet(oifname, 'bridges'), inSet(ip6Source, 'masquerade6'), masquerade),
 ]
@@ -166,6 +187,8 @@ const postrouting = [
 const forward = [
   rule(ctState('established', 'related'), accept),
   rule(inSet([iifname, oifname], 'same'), accept),
+  rule(inSet(iifname, 'routed'), inSet([ipSource, ipDestination], 'same4'), accept),
+  rule(inSet(iifname, 'routed'), inSet([ip6Source, ip6Destination], 'same6'), accept),
   rule(inSet(iifname, 'internal'), drop),
   rule(inSet(oifname, 'internal'), drop),
   rule(ctStatus('dnat'), inSet([l4proto, ipDestination, destinationPort], 'exposed4'), accept),

@@ -44,9 +44,10 @@ async function endpointStats(records: readonly SandboxRecord[], look: Look): Pro
   const [links] = ((await look([{ apply: { op: 'link.list' } }])) ?? [[]]) as [readonly Link[]]
   const veths = new Map(links.filter(({ kind }) => kind === 'veth').map(({ name, stats }) => [name, stats]))
   const of = async (record: SandboxRecord): Promise<readonly EndpointStats[]> => {
-    const insides = record.endpoints.every(({ hostIfname }) => veths.has(hostIfname)) ? [] : await inside(record, look)
+    const outerOf = ({ hostIfname = '' }: EndpointRecord) => veths.get(hostIfname)
+    const insides = record.endpoints.every(outerOf) ? [] : await inside(record, look)
     return record.endpoints.map(endpoint => {
-      const outer = veths.get(endpoint.hostIfname)
+      const outer = outerOf(endpoint)
       const inner = insides.find(({ name }) => name === endpoint.ifname)?.stats
       return { ...placeOf(record, endpoint), received: traffic(outer?.tx ?? inner?.rx), sent: traffic(outer?.rx ?? inner?.tx) }
     })

@@ -8,13 +8,26 @@ import type { NetworkRecord, SubnetRecord } from '../state/records.js'
 import { type ValidNetworkOptions, type ValidSubnet, validSubnet } from '../validate/network-options.js'
 import { formatCidr, overlaps, parseCidr } from './cidr.js'
 import type { HostFacts } from './host-facts.js'
-import { chooseSubnet, defaultPools, ulaPool } from './pools.js'
+import { findParent } from './parent.js'
+import { chooseSubnet, defaultPools, type Taken, ulaPool } from './pools.js'
 
-/** What a network would be. @throws SUBNET_OVERLAP, EXHAUSTED, INVALID_ARGUMENT */
-export function draftNetwork(options: ValidNetworkOptions, facts: HostFacts, config: HostConfig, hostId: string): NetworkRecord {
+/**
+ * What a network would be. One on a LAN has the LAN's own subnet, to which the host has a route.
+ * @throws SUBNET_OVERLAP, EXHAUSTED, INVALID_ARGUMENT, and NOT_FOUND or BUSY for its parent
+ */
+export function draftNetwork(
+  options: ValidNetworkOptions,
+  facts: HostFacts,
+  others: readonly NetworkRecord[],
+  config: HostConfig,
+  hostId: string,
+): NetworkRecord {
   const id = randomBytes(32).toString('hex')
-  for (const { subnet } of options.subnets) refuseOverlap(subnet, options.name, facts)
-  const mtu = options.mtu ?? config.mtu ?? facts.mtu
+  const parent = options.parent === undefined ? undefined : findParent(options.parent, facts.links, others)
+  const taken = parent ? facts.networks : facts.taken
+  for (const { subnet } of options.subnets) refuseOverlap(subnet, options.name, taken)
+  const mtu = options.mtu ?? parent?.mtu ?? config.mtu ?? facts.mtu
+  if (parent && mtu > parent.mtu) throw invalid('mtu', `at most ${parent.mtu}, as ${options.parent} has`, mtu, { range: true })
   if (options.ipv6 && mtu < 1280) throw invalid('mtu', 'at least 1280 for IPv6', mtu, { range: true })
   return {
     version: 1,
@@ -22,22 +35,36 @@ export function draftNetwork(options: ValidNetworkOptions, facts: HostFacts, con
     name: options.name,
     phase: 'creating',
     driver: options.driver,
-    device: options.bridge ?? `br-${id.slice(0, 12)}`,
-    mac: randomMac(),
+    device: deviceOf(options, id),
+    mac: parent?.mac ?? randomMac(),
     ...(options.parent !== undefined && { parent: options.parent }),
+    ...(parent?.vlan && { vlan: parent.vlan }),
+    ...(options.macvlanMode && { macvlanMode: options.macvlanMode }),
+    ...(options.ipvlanMode && { ipvlanMode: options.ipvlanMode }),
     mtu,
-    subnets: subnetsOf(options, facts, config, hostId).map(record),
+    subnets: subnetsOf(options, taken, config, hostId).map(record),
     icc: options.icc,
     internal: options.internal,
-    masquerade: options.masquerade,
+    masquerade: options.masquerade && !parent,
     labels: { ...options.labels },
     created: new Date().toISOString(),
   }
 }
 
-function refuseOverlap(subnet: string, name: string, facts: HostFacts): void {
+function deviceOf({ driver, bridge, parent }: ValidNetworkOptions, id: string): string {
+  switch (driver) {
+    case 'bridge':
+      return bridge ?? `br-${id.slice(0, 12)}`
+    case 'ptp':
+      return ''
+    default:
+      return parent as string // required of them
+  }
+}
+
+function refuseOverlap(subnet: string, name: string, taken: readonly Taken[]): void {
   const block = parseCidr(subnet)
-  const other = facts.taken.find(({ cidr }) => overlaps(parseCidr(cidr), block))
+  const other = taken.find(({ cidr }) => overlaps(parseCidr(cidr), block))
   if (other)
     throw fail('SUBNET_OVERLAP', `Subnet ${subnet} of network ${name} overlaps ${other.cidr} (${other.why})`, {
       field: 'subnets',
@@ -47,12 +74,12 @@ function refuseOverlap(subnet: string, name: string, facts: HostFacts): void {
 }
 
 /** Those given, and one of each family that is missing: IPv4 always, IPv6 if asked for. */
-function subnetsOf(options: ValidNetworkOptions, facts: HostFacts, config: HostConfig, hostId: string): ValidSubnet[] {
+function subnetsOf(options: ValidNetworkOptions, taken: readonly Taken[], config: HostConfig, hostId: string): ValidSubnet[] {
   const has = (family: 4 | 6) => options.subnets.some(subnet => subnet.family === family)
   const subnets = [...options.subnets]
   if (subnets.length === 0)
-    subnets.push(validSubnet(chooseSubnet({ family: 4, pools: config.defaultAddressPools ?? defaultPools, taken: facts.taken }).subnet))
-  if (options.ipv6 && !has(6)) subnets.push(validSubnet(chooseSubnet({ family: 6, pools: [ulaPool(hostId)], taken: facts.taken }).subnet))
+    subnets.push(validSubnet(chooseSubnet({ family: 4, pools: config.defaultAddressPools ?? defaultPools, taken }).subnet))
+  if (options.ipv6 && !has(6)) subnets.push(validSubnet(chooseSubnet({ family: 6, pools: [ulaPool(hostId)], taken }).subnet))
   return subnets
 }
 
@@ -89,10 +116,12 @@ export function differences(options: ValidNetworkOptions, existing: NetworkRecor
     )
   note('bridge', options.bridge === undefined || options.bridge === existing.device)
   note('parent', options.parent === existing.parent)
+  note('macvlanMode', options.macvlanMode === existing.macvlanMode)
+  note('ipvlanMode', options.ipvlanMode === existing.ipvlanMode)
   note('mtu', options.mtu === undefined || options.mtu === existing.mtu)
   note('icc', options.icc === existing.icc)
   note('internal', options.internal === existing.internal)
-  note('masquerade', options.masquerade === existing.masquerade)
+  note('masquerade', existing.parent !== undefined || options.masquerade === existing.masquerade)
   note('ipv6', options.ipv6 === existing.subnets.some(({ subnet }) => subnet.includes(':')))
   note('labels', sameEntries(options.labels, existing.labels))
   return [...new Set(differ)]

@@ -15,6 +15,9 @@ export interface HostFacts {
   readonly mtu: number
   /** Blocks that a new subnet must stay clear of. */
   readonly taken: readonly Taken[]
+  /** Those among them that are other networks'. */
+  readonly networks: readonly Taken[]
+  readonly links: readonly Link[]
 }
 
 /** Reads routes, links and the resolver's name servers. */
@@ -24,9 +27,12 @@ export async function readHostFacts(mechanism: Mechanism, networks: readonly Net
     throw translate(error, signal)
   })) as [Route[], Link[]]
   const names = new Map(links.map(link => [link.index, link]))
+  const byNetworks = takenByNetworks(networks)
   return {
+    links,
+    networks: byNetworks,
     mtu: outwardMtu(routes, names),
-    taken: [...takenByNetworks(networks), ...takenByRoutes(routes, names), ...(await takenByResolvers())],
+    taken: [...byNetworks, ...takenByRoutes(routes, names), ...(await takenByResolvers())],
   }
 }
 

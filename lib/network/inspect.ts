@@ -30,13 +30,23 @@ export function networkInfo(network: NetworkRecord, sandboxes: readonly SandboxR
         sandbox.endpoints.filter(({ networkId }) => networkId === network.id).map(endpoint => [sandbox.id, container(sandbox, endpoint)]),
       ),
     ),
-    Options: {
-      'com.docker.network.bridge.name': network.device,
-      'com.docker.network.bridge.enable_icc': String(network.icc),
-      'com.docker.network.bridge.enable_ip_masquerade': String(network.masquerade),
-      'com.docker.network.driver.mtu': String(network.mtu),
-    },
+    Options: options(network),
     Labels: network.labels,
+  }
+}
+
+/** In Docker's words. */
+function options({ driver, device, parent, icc, masquerade, mtu, macvlanMode, ipvlanMode }: NetworkRecord): Record<string, string> {
+  return {
+    ...(driver === 'bridge' && { 'com.docker.network.bridge.name': device }),
+    ...((driver === 'bridge' || driver === 'ptp') && {
+      'com.docker.network.bridge.enable_icc': String(icc),
+      'com.docker.network.bridge.enable_ip_masquerade': String(masquerade),
+    }),
+    'com.docker.network.driver.mtu': String(mtu),
+    ...(parent !== undefined && { parent }),
+    ...(macvlanMode && { macvlan_mode: macvlanMode }),
+    ...(ipvlanMode && { ipvlan_mode: ipvlanMode }),
   }
 }
 

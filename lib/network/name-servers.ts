@@ -12,8 +12,8 @@ export const namePort = 28_269
  * The host's addresses that sandboxes of a network ask for names: its gateways. None on the default network, as with Docker, nor
  * where the gateway isn't the host.
  */
-export function nameServersOf({ name, driver, subnets }: NetworkRecord): readonly string[] {
-  return name !== defaultNetwork && driver === 'bridge' ? subnets.map(({ gateway }) => gateway) : []
+export function nameServersOf({ name, driver, parent, subnets }: NetworkRecord): readonly string[] {
+  return name !== defaultNetwork && driver === 'bridge' && parent === undefined ? subnets.map(({ gateway }) => gateway) : []
 }
 
 /** A sandbox's endpoints on networks that have names. */

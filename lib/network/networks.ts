@@ -16,10 +16,11 @@ import { networkName } from '../validate/guards.js'
 import { networkOptions } from '../validate/network-options.js'
 import { defaultNetwork, defaultNetworkOptions, hasDefaultNetwork } from './default-network.js'
 import { differences, draftNetwork } from './draft.js'
-import { driverOf } from './drivers/driver.js'
+import { driverOf } from './drivers/drivers.js'
 import { readHostFacts } from './host-facts.js'
 import { networkInfo } from './inspect.js'
 import { KnownNetwork } from './known-network.js'
+import { readUplink } from './uplink.js'
 
 /** How often a plan is made anew because another process changed what it was based on. */
 const attempts = 16
@@ -200,7 +201,7 @@ export class Networks {
 
   /** A plan with `missingSteps` has gone through. */
   learn(networks: readonly KnownNetwork[], plan: Plan, outputs: readonly unknown[]): void {
-    if (networks.length > 0) this.#firewall.made()
+    if (networks.some(({ record }) => driverOf(record).usesFirewall(record))) this.#firewall.made()
     for (const network of networks) if (network.record.phase === 'creating') this.made(network, deviceIndex(plan, outputs, network.record))
   }
 
@@ -246,14 +247,18 @@ export class Networks {
   }
 
   #planFor(record: NetworkRecord): Step[] {
-    return [lockRoot(this.#context.layout, 'exclusive'), ...this.#firewall.steps(), ...this.steps(record)]
+    const table = driverOf(record).usesFirewall(record) ? this.#firewall.steps() : []
+    return [lockRoot(this.#context.layout, 'exclusive'), ...table, ...this.steps(record)]
   }
 
   async #draft(valid: ReturnType<typeof networkOptions>, signal?: AbortSignal): Promise<NetworkRecord> {
     const { mechanism, config, layout } = this.#context
     const { records } = await this.#store.networks()
     const facts = await readHostFacts(mechanism, records, signal)
-    const record = draftNetwork(valid, facts, config, layout.root)
+    const drafted = draftNetwork(valid, facts, records, config, layout.root)
+    const { parent, vlan, driver } = drafted
+    const hasUplink = driver === 'bridge' && parent !== undefined && vlan === undefined
+    const record = hasUplink ? { ...drafted, uplink: await readUplink(mechanism, parent, signal) } : drafted
     if (!config.ipForward) await this.#refuseWithoutForwarding(record, signal)
     return record
   }
@@ -279,7 +284,7 @@ export class Networks {
   async #make(record: NetworkRecord, signal?: AbortSignal): Promise<KnownNetwork> {
     const plan = this.#planFor(record)
     const outputs = await this.#context.mechanism.run(plan, signal)
-    this.#firewall.made()
+    if (driverOf(record).usesFirewall(record)) this.#firewall.made()
     return this.made(new KnownNetwork(record, undefined, []), deviceIndex(plan, outputs, record))
   }
 
@@ -297,10 +302,17 @@ export class Networks {
     if (known !== undefined) return known
     const record = await this.#store.network(name)
     if (record === undefined || record.phase !== 'ready') return undefined
-    const [links] = (await this.#context.mechanism.run([{ apply: { op: 'link.list', name: record.device } }], signal)) as [readonly Link[]]
-    const loaded = new KnownNetwork(record, links[0]?.index, await this.#store.leases(record.id))
-    if (links[0] !== undefined) this.#known.set(name, loaded)
+    const device = await this.#device(record, signal)
+    const loaded = new KnownNetwork(record, device?.index, await this.#store.leases(record.id))
+    if (device !== undefined || record.device === '') this.#known.set(name, loaded)
     return loaded
+  }
+
+  /** undefined: it is not there, or the network has none. */
+  async #device({ device }: NetworkRecord, signal?: AbortSignal): Promise<Link | undefined> {
+    if (device === '') return undefined
+    const [links] = (await this.#context.mechanism.run([{ apply: { op: 'link.list', name: device } }], signal)) as [readonly Link[]]
+    return links[0]
   }
 
   /** With the last network the ruleset goes as well. */
@@ -335,7 +347,7 @@ export class Networks {
       id: record.id,
       name: record.name,
       driver: record.driver,
-      device: record.device,
+      ...(record.device !== '' && { device: record.device }),
       subnets: record.subnets.map(({ subnet, gateway }) => ({ subnet, gateway })),
       labels: record.labels,
       inspect: op => this.inspect(record.name, op),
@@ -371,8 +383,8 @@ function isOutdated(error: unknown, networks: readonly KnownNetwork[]): boolean 
   switch (error.op.op) {
     case 'claim': // the folder of its leases is gone
       return errno === 'ENOENT'
-    case 'link.add': // its device is gone
-      return errno === 'ENODEV'
+    case 'link.add': // its device is gone, or another one
+      return errno === 'ENODEV' && networks.some(({ deviceIndex }) => deviceIndex !== undefined)
     case 'file.write': // the default network is there now
       return errno === 'EEXIST' && networks.some(({ record }) => record.phase === 'creating')
     default:

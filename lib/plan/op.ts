@@ -128,7 +128,10 @@ export interface NetnsAttach {
   readonly name: string
   readonly slot: Slot
 }
-/** Opens an existing namespace as `slot`; checked to be a network namespace, and (with `inode`) to be that very one. */
+/**
+ * Opens an existing namespace as `slot`; checked to be a network namespace, and (with `inode`) to be that very one. `missingOk`: if it is
+ * gone, so is all that is looked for in it.
+ */
 export interface NetnsOpen {
   readonly op: 'netns.open'
   readonly slot: Slot
@@ -136,6 +139,7 @@ export interface NetnsOpen {
   readonly pid?: number
   readonly fd?: number
   readonly inode?: bigint
+  readonly missingOk?: boolean
 }
 /** Unmounts and unlinks /run/netns/NAME; with `inode` only if it is still that namespace. Absent: ENOENT unless `missingOk`. */
 export interface NetnsDelete {
@@ -246,6 +250,8 @@ export interface LinkSet {
   readonly moveTo?: Slot
   /** Waits for what the kernel has put off about its carrier: after that the link really sends. Default false. */
   readonly settle?: boolean
+  /** A link that is gone is fine. Default false. */
+  readonly missingOk?: boolean
 }
 /** `ip link del`. Several `links`, or all of a `group`, go in one RTM_DELLINK and share one wait. */
 export interface LinkDelete {
@@ -253,6 +259,8 @@ export interface LinkDelete {
   readonly ns?: Slot
   readonly links?: readonly LinkRef[]
   readonly group?: number
+  /** Of `links`: one that is in another group is not the one that is meant (ENODEV). */
+  readonly onlyInGroup?: number
   readonly missingOk?: boolean
 }
 /** `ip -d link show`: all, or one by name, or those of a master. */

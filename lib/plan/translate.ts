@@ -1,12 +1,15 @@
 /** What a plan's failure means to the caller. */
 import { errnoName, fromKernel, type ShortCode } from '../errors.js'
 import { PlanFailure } from './mechanism.js'
-import type { Op } from './op.js'
+import type { LinkKind, Op } from './op.js'
+
+interface Meaning {
+  readonly code: ShortCode
+  readonly message: (subject: string, op: Op) => string
+}
 
 /** What an existing name means, op by op: only policy knows what is behind it. */
-const meanings: Partial<
-  Record<Op['op'], Readonly<Record<string, { readonly code: ShortCode; readonly message: (subject: string, op: Op) => string }>>>
-> = {
+const meanings: Partial<Record<Op['op'], Readonly<Record<string, Meaning>>>> = {
   claim: { EEXIST: { code: 'ADDRESS_IN_USE', message: path => `Address ${path.slice(path.lastIndexOf('/') + 1)} is in use` } },
   'port.claim': { EADDRINUSE: { code: 'PORT_IN_USE', message: port => `Port ${port} is already allocated` } },
   'folder.create': { EEXIST: { code: 'EXISTS', message: path => `A sandbox called ${path.slice(path.lastIndexOf('/') + 1)} exists` } },
@@ -22,11 +25,36 @@ const meanings: Partial<
   },
 }
 
+/** Where the kernel has such links, if it has them. */
+const features: Readonly<Partial<Record<LinkKind, string>>> = {
+  veth: 'CONFIG_VETH, module veth',
+  bridge: 'CONFIG_BRIDGE, module bridge',
+  macvlan: 'CONFIG_MACVLAN, module macvlan',
+  ipvlan: 'CONFIG_IPVLAN, module ipvlan',
+  vlan: 'CONFIG_VLAN_8021Q, module 8021q',
+}
+
+/** A link that the kernel knows nothing of, or that its parent doesn't bear. */
+function linkMeaning(op: Op, errno: string): Meaning | undefined {
+  if (op.op !== 'link.add') return undefined
+  const feature = features[op.kind]
+  const parent = op.parent?.name
+  if (errno === 'ENOTSUP' && feature !== undefined)
+    return { code: 'UNSUPPORTED', message: () => `This kernel makes no links of type ${op.kind} (it lacks ${feature})` }
+  if (parent === undefined) return undefined
+  if (errno === 'EBUSY')
+    return { code: 'BUSY', message: () => `Link ${parent} has children of another kind or is a port already, so it bears no ${op.kind}` }
+  if (errno === 'EINVAL' && op.kind === 'macvlan')
+    return { code: 'BUSY', message: () => `Link ${parent} bears no ${op.kind} beside those it has (one in mode passthru is always alone)` }
+  return undefined
+}
+
 /** A PlanFailure as the error that the caller is promised; anything else as it is. */
 export function translate(error: unknown, signal?: AbortSignal): unknown {
   if (!(error instanceof PlanFailure)) return error
   if (signal?.aborted && errnoName(error.errno) === 'ECANCELED') return signal.reason
-  const meaning = meanings[error.op.op]?.[errnoName(error.errno)]
+  const errno = errnoName(error.errno)
+  const meaning = meanings[error.op.op]?.[errno] ?? linkMeaning(error.op, errno)
   const { subject = '' } = error.failure
   return fromKernel(error.failure, meaning && { code: meaning.code, message: meaning.message(subject, error.op) })
 }

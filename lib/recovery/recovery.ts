@@ -8,7 +8,7 @@ import type { Context } from '../context.js'
 import type { Recovery } from '../contract.js'
 import { tableName } from '../firewall/ruleset.js'
 import type { NftListing } from '../native.js'
-import { driverOf } from '../network/drivers/driver.js'
+import { driverOf } from '../network/drivers/drivers.js'
 import type { Networks } from '../network/networks.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan, Step } from '../plan/op.js'
@@ -16,7 +16,7 @@ import { translate } from '../plan/translate.js'
 import { healPlan } from '../sandbox/change-plan.js'
 import { held } from '../sandbox/held.js'
 import { type Ground, removePlan } from '../sandbox/plans.js'
-import { publishSteps } from '../sandbox/steps.js'
+import { linkFirewallSteps, publishSteps } from '../sandbox/steps.js'
 import { expectRecord } from '../state/expectation.js'
 import { lockRoot } from '../state/lock.js'
 import { processIsAlive } from '../state/process.js'
@@ -78,7 +78,7 @@ export class Recoverer {
     const sandboxNames = await this.#store.sandboxNames()
     const { records: networks } = await this.#store.networks()
     const { records: sandboxes } = await this.#store.sandboxes()
-    const live = networks.filter(({ phase }) => phase === 'ready')
+    const live = networks.filter(record => record.phase === 'ready' && driverOf(record).usesFirewall(record))
     if (live.length === 0) return undefined
     return [
       lockRoot(layout, 'exclusive'),
@@ -90,7 +90,10 @@ export class Recoverer {
       ...live.flatMap(network => driverOf(network).firewallSteps(network)),
       ...sandboxes
         .filter(({ phase }) => phase === 'ready' || phase === 'changing')
-        .flatMap(record => publishSteps(record.name, undefined, record)),
+        .flatMap(record => [
+          ...linkFirewallSteps(this.#ground.firewall, record.name, record.endpoints),
+          ...publishSteps(record.name, undefined, record),
+        ]),
     ]
   }
 

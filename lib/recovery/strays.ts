@@ -46,8 +46,8 @@ export async function sweepPlans(
   const { records: networks } = await store.networks()
   const byName = new Map(sandboxes.map(record => [record.name, record]))
   const devices = new Set([
-    ...sandboxes.flatMap(({ endpoints }) => endpoints.map(({ hostIfname }) => hostIfname)),
-    ...networks.map(({ device }) => device),
+    ...sandboxes.flatMap(({ endpoints }) => endpoints.flatMap(({ hostIfname }) => hostIfname ?? [])),
+    ...networks.flatMap(({ device, parent }) => [device, ...(parent === undefined ? [] : [parent])]),
   ])
   const strayLinks = links.filter(({ name }) => !devices.has(name)).map(({ name, index }) => ({ name, index }))
   const strayLeases = leases.filter(claim => !holdsLease(byName.get(claim.holder), claim))
@@ -107,7 +107,19 @@ function holdsPort(holder: SandboxRecord | undefined, { group, name }: Claim): b
 
 /** Elements carry the name of their sandbox as a comment. */
 async function elementPlan({ mechanism }: Context, byName: ReadonlyMap<string, SandboxRecord>): Promise<Plan> {
-  const sets = ['publish4', 'publish4_any', 'publish6', 'publish6_any', 'exposed4', 'exposed6']
+  const sets = [
+    'publish4',
+    'publish4_any',
+    'publish6',
+    'publish6_any',
+    'exposed4',
+    'exposed6',
+    'lan4',
+    'lan6',
+    'bridges',
+    'routed',
+    'internal',
+  ]
   const place = { family: 'inet', table: tableName } as const
   const [tables] = (await mechanism.run([{ apply: { op: 'nft.list', family: 'inet' } }])) as [NftListing]
   if (!tables.tables?.some(({ name }) => name === tableName)) return []

@@ -1,5 +1,6 @@
 /** The plans that change a live sandbox: its ports and its endpoints. Pure. */
-import { driverOf } from '../network/drivers/driver.js'
+
+import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import type { Step } from '../plan/op.js'
 import { lockRoot } from '../state/lock.js'
@@ -11,7 +12,10 @@ import type { Ground } from './plans.js'
 import {
   attachSteps,
   claimPort,
+  deleteLinks,
+  deleteLinksIn,
   forgetFlows,
+  forgetLinks,
   leaseSteps,
   movedPorts,
   type Published,
@@ -44,7 +48,7 @@ export function changing(before: SandboxRecord, after: SandboxRecord): SandboxRe
     endpoints: [...before.endpoints, ...endpoints.added],
     pending: {
       ports: [...ports.added, ...ports.removed],
-      endpoints: [...endpoints.added, ...endpoints.removed].map(({ hostIfname }) => hostIfname),
+      endpoints: [...endpoints.added, ...endpoints.removed].map(({ networkId }) => networkId),
     },
   }
 }
@@ -65,7 +69,7 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
   const ports = difference(before.ports, after.ports, theVery)
   const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
   const attached = endpoints.added.length + endpoints.removed.length > 0
-  const firewallSteps = networks.length > 0 ? firewall.steps() : []
+  const firewallSteps = networks.some(({ record }) => driverOf(record).usesFirewall(record)) ? firewall.steps() : []
   return [
     lockRoot(layout, firewallSteps.length + networkSteps.length > 0 ? 'exclusive' : 'shared'),
     ...firewallSteps,
@@ -87,7 +91,7 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
     ...(attached ? fileSteps(layout, after, resolver.text(), before) : []),
     ...ports.removed.map(port => releasePort(layout, name, port)).map(reclaimable),
     ...(endpoints.removed.length > 0
-      ? endpoints.removed.flatMap(deleteLinks)
+      ? [...deleteLinks(endpoints.removed), ...deleteLinksIn(slot, endpoints.removed)]
       : [{ apply: { op: 'file.write', path, text: format(after), how: 'replace' } } as const]),
   ]
 }
@@ -100,7 +104,7 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
   const { layout, resolver } = ground
   const { name } = record
   const { pending = { ports: [], endpoints: [] }, ...rest } = record
-  const leaving = record.endpoints.filter(({ hostIfname }) => pending.endpoints.includes(hostIfname))
+  const leaving = record.endpoints.filter(({ networkId }) => pending.endpoints.includes(networkId))
   const healed: SandboxRecord = {
     ...rest,
     phase: 'ready',
@@ -119,7 +123,9 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
     ...(leaving.length > 0
       ? [
           openNamespace(record.netns),
-          ...leaving.flatMap(deleteLinks),
+          ...deleteLinks(leaving),
+          ...deleteLinksIn(slot, leaving),
+          ...forgetLinks(ground.firewall, name, leaving),
           ...defaultRoutes([], healed.endpoints),
           ...fileSteps(layout, healed, resolver.text(), record),
         ]
@@ -133,10 +139,6 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
 /** A release that is taken back with the rest: until the record says so, what it gives up is still the sandbox's. */
 function reclaimable({ apply }: Step): Step {
   return apply.op === 'port.release' ? { apply, undo: { ...apply, op: 'port.claim' } } : { apply }
-}
-
-function deleteLinks(endpoint: EndpointRecord): Step[] {
-  return [{ apply: { op: 'link.delete', links: driverOf(endpoint).linksOf(endpoint), missingOk: true } }]
 }
 
 /** The default route of each family, where another endpoint gives it now. The old one goes with its link, if that goes. */
@@ -171,6 +173,7 @@ function samePort(a: PortRecord): (b: PortRecord) => boolean {
   return b => a.hostIp === b.hostIp && a.hostPort === b.hostPort && a.protocol === b.protocol && a.containerPort === b.containerPort
 }
 
+/** A sandbox has at most one endpoint on a network. */
 function sameEndpoint(a: EndpointRecord): (b: EndpointRecord) => boolean {
-  return b => a.hostIfname === b.hostIfname
+  return b => a.networkId === b.networkId
 }

@@ -1,7 +1,9 @@
 /** Drafting a sandbox: from options that were checked to the record of what is to be made. */
 import { randomBytes } from 'node:crypto'
 import type { HostConfig } from '../config.js'
-import { familyOf, prefixOf } from '../network/cidr.js'
+import { invalid } from '../errors.js'
+import { bitsOf, familyOf, prefixOf } from '../network/cidr.js'
+import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import { nameServersOf } from '../network/name-servers.js'
 import type { EndpointRecord, SandboxRecord } from '../state/records.js'
@@ -21,10 +23,13 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
   }
   const { record } = network
   const nameServers = nameServersOf(record).filter(server => (familyOf(server) === 4 ? ipv4 : ipv6) !== undefined)
+  const shape = driverOf(record).shape(record)
+  if (!shape.ownMac && options.mac !== undefined)
+    throw invalid(`${field}mac`, `no value (in network ${record.name} it is that of ${record.device})`, options.mac)
   const address = (choice: typeof ipv4) =>
     choice && {
       address: choice.address,
-      prefix: prefixOf(choice.subnet.subnet),
+      prefix: shape.ownLink ? bitsOf(familyOf(choice.subnet.subnet)) : prefixOf(choice.subnet.subnet),
       ...(!record.internal && { gateway: choice.subnet.gateway }),
     }
   return {
@@ -32,11 +37,12 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     driver: record.driver,
     networkId: record.id,
     ifname,
-    hostIfname: `veth${randomBytes(4).toString('hex').slice(0, 7)}`,
-    mac: options.mac ?? (ipv4 ? macOfIpv4(ipv4.address) : randomMac()),
+    ...(shape.hostEnd && { hostIfname: `veth${randomBytes(4).toString('hex').slice(0, 7)}` }),
+    mac: shape.ownMac ? (options.mac ?? (ipv4 ? macOfIpv4(ipv4.address) : randomMac())) : record.mac,
     mtu: record.mtu,
     ...(ipv4 && { ipv4: address(ipv4) }),
     ...(ipv6 && { ipv6: address(ipv6) }),
+    ...(shape.lan && { lan: true }),
     gatewayPriority: options.gatewayPriority,
     aliases: [...options.aliases],
     ...(nameServers.length > 0 && { nameServers }),

@@ -1,7 +1,7 @@
 /** The plans that make and remove a sandbox. Pure: from records to ops. */
 import type { NamespaceRef } from '../contract.js'
 import type { Firewall } from '../firewall/firewall.js'
-import { driverOf } from '../network/drivers/driver.js'
+import { driverOf } from '../network/drivers/drivers.js'
 import { commonSettings } from '../network/drivers/endpoint-settings.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import type { Step } from '../plan/op.js'
@@ -16,7 +16,19 @@ import { container } from './modes/container.js'
 import { host } from './modes/host.js'
 import type { ModeSteps } from './modes/mode.js'
 import { none } from './modes/none.js'
-import { attachSteps, claimPort, forgetFlows, leaseSteps, type Published, publishSteps, releaseLeases, releasePort } from './steps.js'
+import {
+  attachSteps,
+  claimPort,
+  deleteLinks,
+  deleteLinksInside,
+  forgetFlows,
+  forgetLinks,
+  leaseSteps,
+  type Published,
+  publishSteps,
+  releaseLeases,
+  releasePort,
+} from './steps.js'
 
 const modes: Readonly<Record<SandboxRecord['mode'], ModeSteps>> = { bridge, none, host, container }
 
@@ -47,7 +59,7 @@ export function createPlan(
 ): Step[] {
   const { layout, firewall, resolver } = ground
   const { name, endpoints, netns } = record
-  const firewallSteps = networks.length > 0 ? firewall.steps() : []
+  const firewallSteps = networks.some(({ record }) => driverOf(record).usesFirewall(record)) ? firewall.steps() : []
   const folder = layout.sandbox(name)
   const draft = layout.sandboxInMaking(name)
   const defaults = netns.owned ? commonSettings(endpoints) : []
@@ -93,7 +105,6 @@ export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], 
   // Everybody takes several locks in the same order, so that nobody waits for somebody who waits for them.
   const records = unordered.toSorted((a, b) => (a.name < b.name ? -1 : 1))
   const path = (record: SandboxRecord) => layout.sandboxRecord(record.name)
-  const links = records.flatMap(record => record.endpoints.flatMap(endpoint => driverOf(endpoint).linksOf(endpoint)))
   return [
     lockRoot(layout, 'shared'),
     ...records.flatMap((record): Step[] => [
@@ -109,7 +120,9 @@ export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], 
     ...records.flatMap(record => publishSteps(record.name, holds?.get(record.name) ?? record).map(({ apply }) => ({ apply }))),
     ...records.flatMap(({ ports }) => forgetFlows(ports)),
     ...records.flatMap(({ name, ports }) => ports.map(port => releasePort(layout, name, port))),
-    ...(links.length > 0 ? [{ apply: { op: 'link.delete', links, missingOk: true } } as const] : []),
+    ...deleteLinks(records.flatMap(({ endpoints }) => endpoints)),
+    ...records.flatMap(deleteLinksInside),
+    ...records.flatMap(({ name, endpoints }) => forgetLinks(ground.firewall, name, endpoints)),
     ...records.flatMap(record => modes[record.mode].leave(record, layout)),
     ...records.flatMap(({ name, endpoints }) => endpoints.flatMap(endpoint => releaseLeases(layout, name, endpoint))),
     ...records.map(({ name }): Step => ({ apply: { op: 'folder.remove', path: layout.sandbox(name) } })),

@@ -4,7 +4,7 @@ import { errnoName, fail, invalid } from '../errors.js'
 import { familyOf } from '../network/cidr.js'
 import { type Mechanism, PlanFailure } from '../plan/mechanism.js'
 import type { EndpointRecord, PortRecord } from '../state/records.js'
-import { gatewayEndpoint } from './gateway.js'
+import { publishedEndpoint } from './gateway.js'
 import type { PortRequest } from './port-grammar.js'
 import { RandomPorts } from './random-ports.js'
 
@@ -22,7 +22,7 @@ export class Refused {
 
 /** Host addresses that a request without one is published on: all of those families in which the sandbox has a way out. */
 function wildcards(endpoints: readonly EndpointRecord[]): string[] {
-  return [...(gatewayEndpoint(endpoints, 4) ? ['0.0.0.0'] : []), ...(gatewayEndpoint(endpoints, 6) ? ['::'] : [])]
+  return [...(publishedEndpoint(endpoints, 4) ? ['0.0.0.0'] : []), ...(publishedEndpoint(endpoints, 6) ? ['::'] : [])]
 }
 
 /** May another port be tried when the one chosen is taken? */
@@ -72,6 +72,13 @@ export class PortChooser {
 
 function hostIpsOf(hostIp: string | undefined, endpoints: readonly EndpointRecord[], field: string): readonly string[] {
   const all = wildcards(endpoints)
+  const lan = endpoints.find(endpoint => endpoint.lan)
+  if (all.length === 0 && lan)
+    throw invalid(
+      field,
+      `no value (by network ${lan.network} the sandbox is on the LAN itself, and reached there; no port of this host leads to it unless it is on a bridge network too)`,
+      hostIp ?? '',
+    )
   if (all.length === 0) throw invalid(field, 'no value (the sandbox is on no network that can be reached from outside)', hostIp ?? '')
   if (hostIp === undefined) return all
   const family = familyOf(hostIp)

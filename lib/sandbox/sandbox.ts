@@ -150,7 +150,7 @@ function publicEndpoint({ network, ifname, hostIfname, mac, mtu, ipv4, ipv6 }: E
   return {
     network,
     ifname,
-    ...(hostIfname && { hostIfname }),
+    ...(hostIfname !== undefined && { hostIfname }),
     mac,
     mtu,
     ...(ipv4 && { ipv4: present(ipv4) }),

@@ -1,13 +1,15 @@
 /** Pieces of plans about a sandbox: locks, leases, ports, endpoints. Pure. */
+import type { Firewall } from '../firewall/firewall.js'
 import { type PublishedMapping, publishElements } from '../firewall/ruleset.js'
 import { familyOf } from '../network/cidr.js'
-import { driverOf } from '../network/drivers/driver.js'
+import { driverOf } from '../network/drivers/drivers.js'
+import { linkGroup } from '../network/drivers/link-group.js'
 import type { KnownNetwork } from '../network/known-network.js'
-import type { Setting, Step } from '../plan/op.js'
+import type { NetnsOpen, Setting, Slot, Step } from '../plan/op.js'
 import type { Layout } from '../state/layout.js'
 import type { EndpointRecord, PortRecord, SandboxRecord } from '../state/records.js'
-import { addressOf, gatewayEndpoint } from './gateway.js'
-import { slot } from './modes/mode.js'
+import { addressOf, publishedEndpoint } from './gateway.js'
+import { openNamespace, slot } from './modes/mode.js'
 import type { Ground } from './plans.js'
 
 /**
@@ -15,23 +17,67 @@ import type { Ground } from './plans.js'
  * `defaults`: what the namespace was made with.
  */
 export function attachSteps(
-  { hairpin }: Ground,
+  { hairpin, firewall }: Ground,
   sandbox: string,
   endpoint: EndpointRecord,
   network: KnownNetwork,
   gateways: readonly (4 | 6)[],
   defaults: readonly Setting[] = [],
 ): Step[] {
-  return driverOf(network.record).attachSteps({
-    sandbox,
-    network: network.record,
-    endpoint,
-    deviceIndex: network.deviceIndex,
-    slot,
-    gateways,
-    defaults,
-    hairpin,
-  })
+  const driver = driverOf(network.record)
+  return [
+    ...linkFirewallSteps(firewall, sandbox, [endpoint]),
+    ...driver.attachSteps({
+      sandbox,
+      network: network.record,
+      endpoint,
+      deviceIndex: network.deviceIndex,
+      slot,
+      gateways,
+      defaults,
+      hairpin,
+    }),
+  ]
+}
+
+/** What the links of endpoints add to the ruleset. */
+export function linkFirewallSteps(firewall: Firewall, sandbox: string, endpoints: readonly EndpointRecord[]): Step[] {
+  return firewall.enabled ? endpoints.flatMap(endpoint => driverOf(endpoint).linkFirewallSteps(sandbox, endpoint)) : []
+}
+
+/** Takes it out again, once the links are gone. */
+export function forgetLinks(firewall: Firewall, sandbox: string, endpoints: readonly EndpointRecord[]): Step[] {
+  return linkFirewallSteps(firewall, sandbox, endpoints).flatMap(({ undo }) => (undo ? [{ apply: undo }] : []))
+}
+
+/** Deletes the links of endpoints that are on the host, all in one wait. */
+export function deleteLinks(endpoints: readonly EndpointRecord[]): Step[] {
+  return deletion(endpoints, 'host', undefined)
+}
+
+/** Deletes those that are in the sandbox, whose namespace is open as `ns`. */
+export function deleteLinksIn(ns: Slot, endpoints: readonly EndpointRecord[]): Step[] {
+  return deletion(endpoints, 'sandbox', ns)
+}
+
+/** The same, where the namespace may be gone by now. Left to it they would stay on the LAN for as long as anything holds it. */
+export function deleteLinksInside({ name, netns, endpoints }: SandboxRecord): Step[] {
+  const ns = `${slot} ${name}`
+  const steps = deleteLinksIn(ns, endpoints)
+  if (steps.length === 0) return []
+  const { apply } = openNamespace(netns)
+  return [{ apply: { ...apply, slot: ns, missingOk: true } as NetnsOpen }, ...steps]
+}
+
+function deletion(endpoints: readonly EndpointRecord[], where: 'host' | 'sandbox', ns: Slot | undefined): Step[] {
+  const links = endpoints
+    .map(endpoint => driverOf(endpoint).linkOf(endpoint))
+    .filter(({ at }) => at === where)
+    .map(({ link }) => link)
+  if (links.length === 0) return []
+  // In a namespace that was adopted another link may have the name by now, or may have had it all along.
+  const inside = ns === undefined ? {} : { ns, onlyInGroup: linkGroup }
+  return [{ apply: { op: 'link.delete', ...inside, links, missingOk: true } }]
 }
 
 /** Claims the addresses of an endpoint. */
@@ -77,9 +123,10 @@ export function publishSteps(name: string, before: Published = nothing, after: P
 export function mappings({ endpoints, ports }: Published): PublishedMapping[] {
   return ports.flatMap(port => {
     const family = familyOf(port.hostIp)
-    const endpoint = gatewayEndpoint(endpoints, family)
+    const endpoint = publishedEndpoint(endpoints, family)
     const target = endpoint && addressOf(endpoint, family)
-    return target ? [{ ...port, address: target.address }] : []
+    const onLan = endpoints.some(({ lan }) => lan)
+    return target ? [{ ...port, address: target.address, ...(onLan && { onLan }) }] : []
   })
 }
 

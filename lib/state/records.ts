@@ -19,10 +19,44 @@ const networkRecord = z.object({
   name: z.string(),
   phase,
   driver,
-  /** The bridge, or what else the network hangs on. */
+  /** The bridge, or for macvlan and ipvlan the device underneath; empty for ptp, which has none. */
   device: z.string(),
+  /** The device's. */
   mac: z.string(),
+  /** The host's device that leads to the LAN, where the network is one with it. */
   parent: z.optional(z.string()),
+  /** `parent` is a VLAN that was made for the network, on that link of the host. */
+  vlan: z.optional(z.object({ link: z.string(), id: z.int() })),
+  /** What a bridge's uplink had, and gets back: addresses and routes as the ops take them. */
+  uplink: z.optional(
+    z.object({
+      up: z.boolean(),
+      addresses: z.array(
+        z.object({
+          address: z.string(),
+          prefix: z.int(),
+          broadcast: z.optional(z.string()),
+          scope: z.optional(z.string()),
+          noPrefixRoute: z.optional(z.boolean()),
+        }),
+      ),
+      routes: z.array(
+        z.object({
+          to: z.string(),
+          family: z.literal([4, 6]),
+          table: z.int(),
+          via: z.optional(z.string()),
+          source: z.optional(z.string()),
+          metric: z.optional(z.int()),
+          scope: z.optional(z.string()),
+          onlink: z.optional(z.boolean()),
+          mtu: z.optional(z.int()),
+        }),
+      ),
+    }),
+  ),
+  macvlanMode: z.optional(z.enum(['bridge', 'private', 'vepa', 'passthru'])),
+  ipvlanMode: z.optional(z.enum(['l2', 'l3', 'l3s'])),
   mtu: z.int(),
   subnets: z.array(subnet),
   icc: z.boolean(),
@@ -40,11 +74,14 @@ const endpoint = z.object({
   driver,
   networkId: z.string(),
   ifname: z.string(),
-  hostIfname: z.string(),
+  /** Of the end that is on the host, where there is one. */
+  hostIfname: z.optional(z.string()),
   mac: z.string(),
   mtu: z.int(),
   ipv4: z.optional(address),
   ipv6: z.optional(address),
+  /** Is on the LAN itself: the gateway is the LAN's router, and no port of the host leads here. */
+  lan: z.optional(z.boolean()),
   gatewayPriority: z.number(),
   aliases: z.array(z.string()),
   /** The host's addresses that answer for names there. */
@@ -72,7 +109,7 @@ const sandboxRecord = z.object({
   netns: z.object({ path: z.string(), owned: z.boolean(), named: z.optional(z.boolean()), inode: z.optional(z.string()) }),
   endpoints: z.array(endpoint),
   ports: z.array(port),
-  /** While `changing`: ports, and endpoints by their `hostIfname`, to be taken away if the change breaks off. */
+  /** While `changing`: ports, and endpoints by their `networkId`, to be taken away if the change breaks off. */
   pending: z.optional(z.object({ ports: z.array(port), endpoints: z.array(z.string()) })),
   hostname: z.string(),
   files: z.object({

@@ -50,6 +50,8 @@ export interface ValidNetworkOptions {
   readonly subnets: readonly ValidSubnet[]
   readonly bridge?: string
   readonly parent?: string
+  readonly macvlanMode?: NonNullable<NetworkOptions['macvlanMode']>
+  readonly ipvlanMode?: NonNullable<NetworkOptions['ipvlanMode']>
   readonly mtu?: number
   readonly icc: boolean
   readonly internal: boolean
@@ -65,6 +67,8 @@ const keys = [
   'gateway',
   'bridge',
   'parent',
+  'macvlanMode',
+  'ipvlanMode',
   'mtu',
   'icc',
   'internal',
@@ -78,6 +82,7 @@ export function networkOptions(input: unknown): ValidNetworkOptions {
   const fields = object(input, '', keys)
   const driver = fields.optional('driver', oneOf('bridge', 'macvlan', 'ipvlan', 'ptp')) ?? 'bridge'
   refuseForDriver(fields, driver)
+  const needsParent = driver === 'macvlan' || driver === 'ipvlan'
   const subnets = withGateway(fields.optional('subnets', subnetList) ?? [], fields)
   const hasV6 = subnets.some(({ family }) => family === 6)
   const ipv6 = fields.optional('ipv6', boolean) ?? hasV6
@@ -87,7 +92,10 @@ export function networkOptions(input: unknown): ValidNetworkOptions {
     driver,
     subnets,
     bridge: fields.optional('bridge', newIfname),
-    parent: driver === 'macvlan' || driver === 'ipvlan' ? fields.required('parent', ifname) : undefined,
+    parent: needsParent ? fields.required('parent', ifname) : fields.optional('parent', ifname),
+    macvlanMode:
+      driver === 'macvlan' ? (fields.optional('macvlanMode', oneOf('bridge', 'private', 'vepa', 'passthru')) ?? 'bridge') : undefined,
+    ipvlanMode: driver === 'ipvlan' ? (fields.optional('ipvlanMode', oneOf('l2', 'l3', 'l3s')) ?? 'l2') : undefined,
     // RFC 791 and RFC 8200: the least that a link must carry.
     mtu: fields.optional('mtu', integer(ipv6 ? 1280 : 68, 65_535)),
     icc: fields.optional('icc', boolean) ?? true,
@@ -100,15 +108,19 @@ export function networkOptions(input: unknown): ValidNetworkOptions {
 
 /** Options that mean nothing to a driver would be promises that nobody keeps. */
 const foreign: Readonly<Record<NetworkDriver, readonly (typeof keys)[number][]>> = {
-  bridge: ['parent'],
-  ptp: ['parent', 'bridge'],
-  macvlan: ['bridge', 'icc', 'masquerade'],
-  ipvlan: ['bridge', 'icc', 'masquerade'],
+  bridge: ['macvlanMode', 'ipvlanMode'],
+  ptp: ['parent', 'bridge', 'macvlanMode', 'ipvlanMode'],
+  macvlan: ['bridge', 'icc', 'masquerade', 'ipvlanMode'],
+  ipvlan: ['bridge', 'icc', 'masquerade', 'macvlanMode'],
 }
 
 function refuseForDriver(fields: Fields<(typeof keys)[number]>, driver: NetworkDriver): void {
   for (const key of foreign[driver]) {
     if (fields.has(key)) throw invalid(key, `no value with the driver ${driver}`, fields.raw(key))
+  }
+  if (driver !== 'bridge' || !fields.has('parent')) return
+  for (const key of ['internal', 'masquerade'] as const) {
+    if (fields.has(key)) throw invalid(key, 'no value beside parent (the sandboxes are on its LAN)', fields.raw(key))
   }
 }
 

@@ -23,7 +23,8 @@ netns::NetnsOpen ReadNetnsOpen(Object &object) {
           .path = object.OptionalString("path"),
           .pid = object.OptionalU32("pid"),
           .fd = object.OptionalI32("fd"),
-          .inode = object.OptionalU64("inode")};
+          .inode = object.OptionalU64("inode"),
+          .missing_ok = object.Flag("missingOk")};
 }
 
 netns::NetnsDelete ReadNetnsDelete(Object &object) {

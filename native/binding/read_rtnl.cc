@@ -171,6 +171,7 @@ rtnl::LinkSet ReadLinkSet(Object &object) {
   op.port = OptionalNested(object, "port", ReadPortOptions);
   op.move_to = object.OptionalString("moveTo");
   op.settle = object.Flag("settle");
+  op.missing_ok = object.Flag("missingOk");
   return op;
 }
 
@@ -178,6 +179,7 @@ rtnl::LinkDelete ReadLinkDelete(Object &object) {
   rtnl::LinkDelete op;
   op.ns = ReadNs(object);
   op.group = object.OptionalU32("group");
+  op.only_in_group = object.OptionalU32("onlyInGroup");
   op.missing_ok = object.Flag("missingOk");
   const Napi::Value links = object.Get("links");
   if (links.IsUndefined()) return op;

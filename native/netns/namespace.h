@@ -31,13 +31,15 @@ struct NetnsAttach {
   std::string slot;
 };
 
-// Opens a namespace: exactly one of path, pid and fd. With `inode` it must be that one.
+// Opens a namespace: exactly one of path, pid and fd. With `inode` it must be that one. `missing_ok`: the slot stands for a
+// namespace that is gone if there is none, and nothing is found in it.
 struct NetnsOpen {
   std::string slot;
   std::optional<std::string> path = std::nullopt;
   std::optional<std::uint32_t> pid = std::nullopt;
   std::optional<std::int32_t> fd = std::nullopt;
   std::optional<std::uint64_t> inode = std::nullopt;
+  bool missing_ok = false;
 };
 
 // Takes the name away, as `ip netns delete`; the namespace itself lives on for as long as something is in it. `missing_ok`

@@ -33,6 +33,9 @@ bool MayBeHalfDone(const Op &op) {
   return write != nullptr && write->how == state::FileWrite::How::kOverwrite;
 }
 
+// Whether a namespace that could not be opened is there no more: nothing at its place, or something else.
+bool MeansGone(int code) { return code == ENOENT || code == ESRCH || code == netns::kNotANetns || code == netns::kOtherNetns; }
+
 Result<Output> Nothing(Result<void> result) {
   if (!result) return std::unexpected(std::move(result.error()));
   return Output{};
@@ -92,9 +95,12 @@ void Runner::Apply(const Op &op, std::size_t step) {
   const auto queued = rtnl != nullptr ? Queue(*rtnl, step) : Queue(std::get<NftVerb>(op.verb), step);
   if (queued) {
     queued_.push_back({.step = step, .op = &op});
-  } else {
-    Fail(step, op.name, queued.error());
+    return;
   }
+  // A link that a verb is about may be gone, as what it asks for may be.
+  const bool missing_ok = rtnl != nullptr && (undoing_ || (MissingOk(*rtnl) && !report_.failure));
+  if (missing_ok && rtnl::MeansMissing(queued.error().code)) return;
+  Fail(step, op.name, queued.error());
 }
 
 void Runner::Settle(std::size_t step, const Op &op, Result<Output> result) {
@@ -248,6 +254,7 @@ Result<int> Runner::NamespaceFd(const std::string &slot) {
   if (slot.empty()) return session_.Home();
   const auto place = places_.find(slot);
   if (place == places_.end()) return netmode::Fail(EINVAL, {}, "no namespace is open as '" + slot + "' in this plan");
+  if (!place->second.ns.Valid()) return netmode::Fail(ENODEV, {}, "the namespace of '" + slot + "' is gone");
   return place->second.ns.Get();
 }
 
@@ -350,6 +357,7 @@ Result<Output> Runner::Do(const netns::NetnsAttach &op) {
 
 Result<Output> Runner::Do(const netns::NetnsOpen &op) {
   auto ns = netns::Open(op);
+  if (!ns && op.missing_ok && MeansGone(ns.error().code)) ns = UniqueFd();
   if (!ns) return std::unexpected(ns.error());
   places_[op.slot] = Place{.ns = std::move(*ns), .rtnl = std::nullopt};
   return Output{};
@@ -421,6 +429,7 @@ Result<Output> Runner::Do(const state::PortClaim &op) {
 
 Result<Output> Runner::Do(const rtnl::LinkDelete &op) {
   const auto socket = Rtnl(op.ns);
+  if (!socket && rtnl::MeansMissing(socket.error().code) && (op.missing_ok || undoing_)) return Output{};
   if (!socket) return std::unexpected(socket.error());
   const auto failures = rtnl::Delete(**socket, op, *this, 0);
   if (!failures) return std::unexpected(failures.error());

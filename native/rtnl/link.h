@@ -63,12 +63,14 @@ struct LinkSet {
   std::optional<PortOptions> port;
   std::optional<std::string> move_to;
   bool settle = false;  // what the kernel has put off about its carrier is done before the op has been
+  bool missing_ok = false;
 };
 
 struct LinkDelete {
   std::string ns;
   std::vector<LinkRef> links;
   std::optional<std::uint32_t> group;
+  std::optional<std::uint32_t> only_in_group;  // of `links`: one that is in another is not the one that is meant (ENODEV)
   bool missing_ok = false;
 };
 

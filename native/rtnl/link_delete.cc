@@ -61,7 +61,8 @@ void PutGroup(netlink::Batch &batch, std::uint32_t index, std::uint32_t group, s
 }
 
 // The links behind the refs, in one exchange. Refs that are missing or belong to another link now become failures.
-Result<std::vector<Link>> LookUp(netlink::Socket &socket, const std::vector<LinkRef> &refs, std::size_t tag, Failures &failures) {
+Result<std::vector<Link>> LookUp(netlink::Socket &socket, const LinkDelete &op, std::size_t tag, Failures &failures) {
+  const std::vector<LinkRef> &refs = op.links;
   netlink::Batch batch;
   for (std::size_t position = 0; position < refs.size(); ++position) {
     ifinfomsg header{};
@@ -75,7 +76,9 @@ Result<std::vector<Link>> LookUp(netlink::Socket &socket, const std::vector<Link
   Result<Failures> missing = socket.Execute(batch, [&](std::size_t position, const netlink::Message &message) {
     std::optional<Link> link = ParseLink(message.payload);
     if (!link) return;
-    if (GoesBy(*link, refs[position].name)) {
+    if (op.only_in_group && link->group != *op.only_in_group) {
+      failures.push_back(Refused(tag, refs[position], ENODEV, "it is another's"));
+    } else if (GoesBy(*link, refs[position].name)) {
       links.push_back(std::move(*link));
     } else {
       failures.push_back(Refused(tag, refs[position], ENODEV, "its index belongs to '" + link->name + "' now"));
@@ -141,9 +144,10 @@ Result<void> DeleteByName(netlink::Socket &socket, const std::string &name, std:
   return ExecuteOne(socket, batch, failures);
 }
 
-Result<void> DeleteAll(netlink::Socket &socket, const std::vector<LinkRef> &refs, std::size_t tag, Failures &failures) {
-  if (refs.size() == 1 && !refs.front().index) return DeleteByName(socket, refs.front().name, tag, failures);
-  Result<std::vector<Link>> links = LookUp(socket, refs, tag, failures);
+Result<void> DeleteAll(netlink::Socket &socket, const LinkDelete &op, std::size_t tag, Failures &failures) {
+  const LinkRef &first = op.links.front();
+  if (op.links.size() == 1 && !first.index && !op.only_in_group) return DeleteByName(socket, first.name, tag, failures);
+  Result<std::vector<Link>> links = LookUp(socket, op, tag, failures);
   if (!links) return std::unexpected(std::move(links.error()));
   DropUndeletable(*links, tag, failures);
   if (links->size() > 1) return DeleteTogether(socket, *links, tag, failures);
@@ -163,7 +167,7 @@ Result<Failures> Delete(netlink::Socket &socket, const LinkDelete &op, Names & /
     if (Result<void> done = ExecuteOne(socket, batch, failures); !done) return std::unexpected(std::move(done.error()));
   }
   if (!op.links.empty()) {
-    if (Result<void> done = DeleteAll(socket, op.links, tag, failures); !done) return std::unexpected(std::move(done.error()));
+    if (Result<void> done = DeleteAll(socket, op, tag, failures); !done) return std::unexpected(std::move(done.error()));
   }
   return failures;
 }

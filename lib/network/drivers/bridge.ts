@@ -1,13 +1,14 @@
 /** The bridge driver: a bridge per network, a veth pair per endpoint. Every function only writes ops. */
 import type { FirewallNetwork } from '../../firewall/ruleset.js'
 import { networkElements, networkRoutes, networkSysctls } from '../../firewall/ruleset.js'
-import type { Slot, Step } from '../../plan/op.js'
-import type { EndpointRecord, NetworkRecord } from '../../state/records.js'
+import type { Step } from '../../plan/op.js'
+import type { NetworkRecord } from '../../state/records.js'
 import { broadcastOf, familyOf, prefixOf } from '../cidr.js'
 import { namePort, nameServersOf } from '../name-servers.js'
-import type { Attachment, Driver } from './driver.js'
-import { linkSettings } from './endpoint-settings.js'
+import { type Attachment, type Driver, hostEnd } from './driver.js'
+import { defaultRoutes, insideSteps } from './inside.js'
 import { linkGroup } from './link-group.js'
+import { uplinkAddSteps, uplinkRemoveSteps } from './uplink.js'
 
 /** What the firewall wants to know of a network. */
 function firewallNetwork(network: NetworkRecord): FirewallNetwork {
@@ -17,12 +18,13 @@ function firewallNetwork(network: NetworkRecord): FirewallNetwork {
   return { device, subnets4: of(4), subnets6: of(6), internal, icc, masquerade, nameServers }
 }
 
+/** With an uplink the bridge is the host's way out, and none of what this table is about. */
 function firewallSteps(network: NetworkRecord): Step[] {
-  return networkElements(firewallNetwork(network))
+  return network.parent === undefined ? networkElements(firewallNetwork(network)) : []
 }
 
 function createSteps(network: NetworkRecord): Step[] {
-  const { device, mac, mtu, name } = network
+  const { device, mac, mtu, name, parent } = network
   const link = { name: device }
   return [
     {
@@ -30,6 +32,14 @@ function createSteps(network: NetworkRecord): Step[] {
       undo: { op: 'link.delete', links: [link] },
     },
     { apply: { op: 'link.set', link, alias: `netmode:/${name}` } },
+    ...(parent === undefined ? hostSteps(network) : uplinkAddSteps(network)),
+  ]
+}
+
+/** The host as the gateway of the network. */
+function hostSteps(network: NetworkRecord): Step[] {
+  const link = { name: network.device }
+  return [
     ...networkSysctls(firewallNetwork(network)).map((apply): Step => ({ apply, undo: { op: 'sysctl.restore', key: apply.key } })),
     ...network.subnets.map(
       ({ subnet, gateway }): Step => ({
@@ -54,17 +64,15 @@ function removeSteps(network: NetworkRecord): Step[] {
   return [
     ...firewallSteps(network).map(({ undo }): Step => ({ apply: undo as NonNullable<Step['undo']> })),
     { apply: { op: 'link.delete', links: [{ name: network.device }], missingOk: true } },
+    ...uplinkRemoveSteps(network),
   ]
 }
 
-/**
- * One veth pair: the peer is born in the sandbox with its final name, the host's end on the bridge and up. Addresses come
- * before `up`, so that the kernel itself announces them (arp_notify, ndisc_notify).
- */
+/** One veth pair: the peer is born in the sandbox with its final name, the host's end on the bridge and up. */
 function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, defaults, hairpin }: Attachment): Step[] {
-  const { ifname, hostIfname, mac, mtu, ipv4, ipv6 } = endpoint
+  const { ifname, mac, mtu } = endpoint
   const inside = { name: ifname }
-  const host = { name: hostIfname }
+  const host = hostEnd(endpoint)
   const master = deviceIndex === undefined ? { name: network.device } : { name: network.device, index: deviceIndex }
   const isolated = !network.icc
   return [
@@ -72,7 +80,7 @@ function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, 
       apply: {
         op: 'link.add',
         kind: 'veth',
-        name: hostIfname,
+        name: host.name,
         mtu,
         master,
         up: true,
@@ -82,25 +90,7 @@ function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, 
       },
       undo: { op: 'link.delete', links: [host], missingOk: true },
     },
-    ...linkSettings(endpoint, ifname, defaults).map((one): Step => ({ apply: { op: 'sysctl.set', ns: slot, ...one, missingOk: true } })),
-    ...(ipv4
-      ? [
-          {
-            apply: {
-              op: 'address.add',
-              ns: slot,
-              link: inside,
-              address: ipv4.address,
-              prefix: ipv4.prefix,
-              ...broadcast(`${ipv4.address}/${ipv4.prefix}`),
-            },
-          } as const,
-        ]
-      : []),
-    ...(ipv6
-      ? [{ apply: { op: 'address.add', ns: slot, link: inside, address: ipv6.address, prefix: ipv6.prefix, noDad: true } } as const]
-      : []),
-    { apply: { op: 'link.set', ns: slot, link: inside, up: true } },
+    ...insideSteps(endpoint, slot, defaults),
     ...defaultRoutes(endpoint, gateways, slot),
     // The kernel lets the host's end send on a work queue that may be late, and until then drops what goes to the sandbox: hence
     // `settle`. What was announced before may be lost: setting the MAC address, even to what it is, announces it again.
@@ -117,14 +107,6 @@ function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, 
   ]
 }
 
-/** The default routes through an endpoint's gateways. */
-function defaultRoutes(endpoint: EndpointRecord, families: readonly (4 | 6)[], slot: Slot): Step[] {
-  return families
-    .map(family => (family === 4 ? endpoint.ipv4 : endpoint.ipv6)?.gateway)
-    .filter(via => via !== undefined)
-    .map(via => ({ apply: { op: 'route.add', ns: slot, to: 'default', via, link: { name: endpoint.ifname } } }))
-}
-
 function broadcast(subnet: string): { broadcast?: string } {
   const address = broadcastOf(subnet)
   return address === undefined ? {} : { broadcast: address }
@@ -134,7 +116,10 @@ function broadcast(subnet: string): { broadcast?: string } {
 export const bridge: Driver = {
   createSteps,
   removeSteps,
+  usesFirewall: ({ parent }) => parent === undefined,
   firewallSteps,
+  linkFirewallSteps: () => [],
   attachSteps,
-  linksOf: ({ hostIfname }) => [{ name: hostIfname }],
+  linkOf: endpoint => ({ at: 'host', link: hostEnd(endpoint) }),
+  shape: ({ parent }) => ({ hostEnd: true, ownMac: true, ownLink: false, lan: parent !== undefined }),
 }

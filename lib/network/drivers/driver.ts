@@ -1,8 +1,6 @@
 /** What a network driver has to say, as data: ops for its network and for an endpoint on it. */
-import { fail } from '../../errors.js'
 import type { LinkRef, Setting, Slot, Step } from '../../plan/op.js'
 import type { EndpointRecord, NetworkRecord } from '../../state/records.js'
-import { bridge } from './bridge.js'
 
 /** What an endpoint needs to know besides its record. */
 export interface Attachment {
@@ -21,24 +19,38 @@ export interface Attachment {
   readonly hairpin: boolean
 }
 
+/** What an endpoint's record has to say, by the nature of its network. */
+export interface EndpointShape {
+  /** It has an end on the host, which gets a name. */
+  readonly hostEnd: boolean
+  /** It has a MAC of its own. Without, it has that of the network's device. */
+  readonly ownMac: boolean
+  /** Nobody else is on its link: every other address is behind the gateway, so its own has no room beside it (/32, /128). */
+  readonly ownLink: boolean
+  /** It is on the LAN itself: the gateway is the LAN's router, nothing is masqueraded, and no port of the host leads to it. */
+  readonly lan: boolean
+}
+
 export interface Driver {
-  /** Makes the network's device, its addresses and its part of the ruleset. */
+  /** Makes what the network hangs on, its addresses and its part of the ruleset. */
   createSteps(network: NetworkRecord): Step[]
   /** Takes all of that away; what is not there any more is fine. */
   removeSteps(network: NetworkRecord): Step[]
+  /** Has it a part in the ruleset? */
+  usesFirewall(network: NetworkRecord): boolean
   /** The part of `createSteps` that fills the ruleset, for one that is made anew. */
   firewallSteps(network: NetworkRecord): Step[]
+  /** What a link adds to the ruleset, in place before the link is; each step's undo takes it out again. */
+  linkFirewallSteps(sandbox: string, endpoint: EndpointRecord): Step[]
+  shape(network: NetworkRecord): EndpointShape
   /** Makes an endpoint in a namespace that is open as `slot`. */
   attachSteps(attachment: Attachment): Step[]
-  /** The links on the host whose deletion takes an endpoint away. */
-  linksOf(endpoint: EndpointRecord): LinkRef[]
+  /** The link whose deletion takes an endpoint away, and in which namespace it is. */
+  linkOf(endpoint: EndpointRecord): { readonly at: 'host' | 'sandbox'; readonly link: LinkRef }
 }
 
-const drivers: Readonly<Partial<Record<NetworkRecord['driver'], Driver>>> = { bridge }
-
-/** The driver of a network or an endpoint. @throws UNSUPPORTED */
-export function driverOf({ driver }: Pick<NetworkRecord, 'driver'>): Driver {
-  const found = drivers[driver]
-  if (found === undefined) throw fail('UNSUPPORTED', `The driver ${driver} is not there yet`, { field: 'driver', subject: driver })
-  return found
+/** The host's end of an endpoint that has one. */
+export function hostEnd({ network, hostIfname }: EndpointRecord): LinkRef {
+  if (hostIfname === undefined) throw new Error(`the endpoint on ${network} has no end on the host`)
+  return { name: hostIfname }
 }

@@ -1,0 +1,62 @@
+/** What macvlan and ipvlan have in common: an endpoint is a child of a device of the host, born in the sandbox. Only writes ops. */
+import type { LinkAdd, Step } from '../../plan/op.js'
+import type { NetworkRecord } from '../../state/records.js'
+import type { Attachment, Driver } from './driver.js'
+import { defaultRoutes, insideSteps } from './inside.js'
+import { linkGroup } from './link-group.js'
+import { vlanAddSteps, vlanRemoveSteps } from './vlan.js'
+
+export interface ChildKind {
+  readonly kind: 'macvlan' | 'ipvlan'
+  ownMac(network: NetworkRecord): boolean
+  mode(network: NetworkRecord): Partial<LinkAdd>
+}
+
+export function childDriver({ kind, ownMac, mode }: ChildKind): Driver {
+  return {
+    createSteps: network => [...vlanAddSteps(network), ...trialSteps(network, { kind, ...mode(network) })],
+    removeSteps: vlanRemoveSteps,
+    usesFirewall: () => false,
+    firewallSteps: () => [],
+    linkFirewallSteps: () => [],
+    shape: network => ({ hostEnd: false, ownMac: ownMac(network), ownLink: false, lan: true }),
+    attachSteps: ({ network, endpoint, deviceIndex, slot, gateways, defaults, sandbox }: Attachment) => {
+      const link = { name: endpoint.ifname }
+      return [
+        {
+          apply: {
+            op: 'link.add',
+            kind,
+            name: endpoint.ifname,
+            bornIn: slot,
+            parent: { name: network.device, ...(deviceIndex !== undefined && { index: deviceIndex }) },
+            ...(ownMac(network) && { mac: endpoint.mac }),
+            mtu: endpoint.mtu,
+            group: linkGroup,
+            ...mode(network),
+          },
+          undo: { op: 'link.delete', ns: slot, links: [link], missingOk: true },
+        },
+        { apply: { op: 'link.set', ns: slot, link, alias: `netmode:${sandbox}/${network.name}` } },
+        ...insideSteps(endpoint, slot, defaults),
+        ...defaultRoutes(endpoint, gateways, slot),
+      ]
+    },
+    linkOf: ({ ifname }) => ({ at: 'sandbox', link: { name: ifname } }),
+  }
+}
+
+/**
+ * A child that is gone the next moment: a kernel without the driver, and a device that bears no children or has other ones already, say so
+ * when the network is made and not only with its first sandbox.
+ */
+function trialSteps({ id, device }: NetworkRecord, child: Pick<LinkAdd, 'kind'> & Partial<LinkAdd>): Step[] {
+  const link = { name: `try-${id.slice(0, 11)}` }
+  return [
+    {
+      apply: { op: 'link.add', name: link.name, parent: { name: device }, group: linkGroup, ...child },
+      undo: { op: 'link.delete', links: [link], missingOk: true },
+    },
+    { apply: { op: 'link.delete', links: [link] } },
+  ]
+}
