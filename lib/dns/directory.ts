@@ -100,7 +100,7 @@ class Roll {
     if (record.phase !== 'ready' && record.phase !== 'changing') return
     const { pending } = record
     for (const endpoint of record.endpoints) {
-      if (endpoint.networkId !== networkId || pending?.endpoints.includes(endpoint.hostIfname)) continue
+      if (endpoint.networkId !== networkId || pending?.endpoints.includes(networkId)) continue
       const names = [record.name, record.id.slice(0, 12), record.hostname, ...endpoint.aliases]
       for (const name of new Set(names.map(one => one.toLowerCase()))) {
         const members = this.members.get(name) ?? []
