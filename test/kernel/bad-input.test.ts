@@ -289,7 +289,7 @@ describe('networks.create', () => {
       [{ name: 'new', mtu: '1500' }, 'mtu'],
       [{ name: 'new', mtu: 1279, ipv6: true }, 'mtu'],
       [{ name: 'new', driver: 'overlay' }, 'driver'],
-      [{ name: 'new', parent: 'eth0' }, 'parent'],
+      [{ name: 'new', parent: 'eth0', internal: true }, 'internal'],
       [{ name: 'new', icc: 'yes' }, 'icc'],
       [{ name: 'new', internal: 1 }, 'internal'],
       [{ name: 'new', subnets: ['fd00:7::/64'], ipv6: false }, 'ipv6'],

@@ -53,6 +53,9 @@ describe('the table', () => {
       'add set inet netmode bridges { type ifname; }',
       'add set inet netmode internal { type ifname; }',
       'add set inet netmode same { type ifname . ifname; }',
+      'add set inet netmode routed { type ifname; }',
+      'add set inet netmode same4 { type ipv4_addr . ipv4_addr; flags interval; }',
+      'add set inet netmode same6 { type ipv6_addr . ipv6_addr; flags interval; }',
       'add set inet netmode inside4 { type ipv4_addr; flags interval; }',
       'add set inet netmode inside6 { type ipv6_addr; flags interval; }',
       'add set inet netmode masquerade4 { type ipv4_addr; flags interval; }',
@@ -67,6 +70,7 @@ describe('the table', () => {
       'add rule inet netmode guard iifname @bridges ip saddr 127.0.0.0/8 counter drop',
       'add rule inet netmode guard iifname != "lo" ip6 daddr ::1 counter drop',
       'add rule inet netmode guard iifname @bridges ip6 saddr ::1 counter drop',
+      'add rule inet netmode guard iifname @routed fib saddr . iif oif 0 counter drop',
       'add rule inet netmode publish fib daddr type != local counter return',
       'add rule inet netmode publish dnat ip to iifname . meta l4proto . ip daddr . th dport map @names4',
       'add rule inet netmode publish dnat ip6 to iifname . meta l4proto . ip6 daddr . th dport map @names6',
@@ -86,6 +90,8 @@ describe('the table', () => {
       'add rule inet netmode postrouting oifname != @bridges ip6 saddr @masquerade6 counter masquerade',
       'add rule inet netmode forward ct state established,related counter accept',
       'add rule inet netmode forward iifname . oifname @same counter accept',
+      'add rule inet netmode forward iifname @routed ip saddr . ip daddr @same4 counter accept',
+      'add rule inet netmode forward iifname @routed ip6 saddr . ip6 daddr @same6 counter accept',
       'add rule inet netmode forward iifname @internal counter drop',
       'add rule inet netmode forward oifname @internal counter drop',
       'add rule inet netmode forward ct status dnat meta l4proto . ip daddr . th dport @exposed4 counter accept',
@@ -154,7 +160,7 @@ describe('a network', () => {
   it('needs forwarding for the families it has, and none when internal', () => {
     const keys = (one: FirewallNetwork): string[] => networkSysctls(one).map(({ key, value }) => `${key}=${value}`)
     const own = 'net/ipv6/conf/nm0/accept_ra=0'
-    expect(keys(network)).toEqual([own, 'net/ipv4/ip_forward=1', 'net/ipv4/conf/nm0/route_localnet=1', 'net/ipv6/conf/all/forwarding=1'])
+    expect(keys(network)).toEqual([own, 'net/ipv4/ip_forward=1', 'net/ipv6/conf/all/forwarding=1', 'net/ipv4/conf/nm0/route_localnet=1'])
     expect(keys({ ...network, subnets6: [] })).toEqual([own, 'net/ipv4/ip_forward=1', 'net/ipv4/conf/nm0/route_localnet=1'])
     expect(keys({ ...network, internal: true })).toEqual([own])
   })
