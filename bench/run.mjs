@@ -10,6 +10,7 @@ const kPeers = [
   'netavark',
   'containernetworking-plugins',
   'docker.io',
+  'busybox-static',
   'python3-pyroute2',
   'golang',
   'golang-github-vishvananda-netlink-dev',

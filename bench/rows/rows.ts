@@ -9,6 +9,7 @@ import { growth } from './growth.js'
 import { list } from './list.js'
 import { memory } from './memory.js'
 import { peers } from './peers.js'
+import { pool } from './pool.js'
 import { publish } from './publish.js'
 import { remove } from './remove.js'
 import { removeOne } from './remove-one.js'
@@ -20,6 +21,7 @@ export const rows: readonly Row[] = [
   growth,
   peers,
   burst,
+  pool,
   remove,
   removeOne,
   publish,
