@@ -90,6 +90,52 @@ export interface EndpointOptions {
   aliases?: readonly string[]
 }
 
+/** A TAP device, for QEMU, Firecracker and their like (as `ip tuntap add mode tap`). */
+export interface TapOptions {
+  /** uid that may attach to it without CAP_NET_ADMIN: the one that the VMM runs as. Default: nobody in particular. */
+  owner?: number
+  /** gid, the same. */
+  group?: number
+  /** With virtio-net headers (`IFF_VNET_HDR`), for offloads. A VMM that attaches says so itself in any case. Default false. */
+  vnetHdr?: boolean
+  /** Several queues: the VMM attaches once for each (`IFF_MULTI_QUEUE`; QEMU's `queues=`), and has to ask for it. Default false. */
+  multiQueue?: boolean
+}
+
+/**
+ * A virtual machine in a sandbox, which takes the sandbox's place on its networks: what reaches the sandbox's IPv4 addresses (published
+ * ports, its neighbours) reaches the guest, and the guest goes out with the sandbox's address. Inside it has always the same address and
+ * MAC, and so has its gateway, so that any number of sandboxes hold guests that were restored from one snapshot.
+ */
+export interface GuestOptions extends TapOptions {
+  /** The guest's IPv4 address and the block that it shares with its gateway: `172.16.0.2/30`. Overlaps no network of the sandbox. */
+  address: string
+  /** Name of the TAP in the sandbox, for QEMU's `ifname` or Firecracker's `host_dev_name`. Default `tap0`. */
+  tap?: string
+  /** The TAP's address, the guest's default gateway. Default: the first of the block that isn't the guest's. */
+  gateway?: string
+  /** The guest's MAC, to be given to the VMM. Default `06:00:` + the address. */
+  mac?: string
+  /** The TAP's MAC, which a snapshot of the guest remembers. Default `02:42:` + the gateway. */
+  gatewayMac?: string
+  /** bytes; the guest has to have the same. Default 1500. */
+  mtu?: number
+}
+
+/** The guest of a sandbox. */
+export interface Guest {
+  /** Name of the TAP in the sandbox. */
+  readonly tap: string
+  readonly address: string
+  /** bits */
+  readonly prefix: number
+  readonly gateway: string
+  readonly mac: string
+  readonly gatewayMac: string
+  /** bytes */
+  readonly mtu: number
+}
+
 /** What `sandboxes.create` takes. A key with the value `undefined` counts as absent; an unknown key is an error. */
 export interface SandboxOptions extends EndpointOptions {
   /** `[A-Za-z0-9][A-Za-z0-9_.-]*`, at most 63 characters; also the namespace's name for `ip netns`. */
@@ -103,6 +149,8 @@ export interface SandboxOptions extends EndpointOptions {
    * sandbox's name in /run/netns (as `ip netns attach`), and that name goes with the sandbox.
    */
   netns?: NamespaceRef
+  /** Holds a virtual machine behind a TAP; not with `netns`, nor in a namespace that is not the sandbox's own. Run the VMM inside. */
+  guest?: GuestOptions
   publish?: readonly PortInput[]
   /** `80`, `80/udp`, `8000-8010/tcp`: what `publishAll` publishes. */
   expose?: readonly string[]
@@ -134,6 +182,8 @@ export interface Sandbox {
   readonly endpoints: readonly Endpoint[]
   /** As of this handle's last call; `refresh()` re-reads. */
   readonly ports: readonly PublishedPort[]
+  /** The virtual machine's place, where `guest` was asked for. */
+  readonly guest?: Guest | undefined
   readonly namespace: Namespace
   /** Re-reads the record. @throws NAMESPACE_GONE or NOT_FOUND when it was removed. */
   refresh(op?: Op): Promise<this>

@@ -9,6 +9,8 @@ export type {
   EndpointStats,
   Filter,
   Finding,
+  Guest,
+  GuestOptions,
   Host,
   HostEvent,
   HostStats,
@@ -39,6 +41,7 @@ export type {
   SpawnInOptions,
   Subnet,
   SubnetStats,
+  TapOptions,
   Traffic,
 } from './contract.js'
 export { type ErrorCode, type ErrorFields, isNetmodeError, NetmodeError } from './errors.js'

@@ -3,6 +3,7 @@
  * puts in by itself (the check of the IP version before an address is read) is put in here too, so that both come out equal.
  */
 import { endianness } from 'node:os'
+import { bitsOf, parseIp } from '../network/cidr.js'
 import type { Bytes, FibFlag, NftExpression, Register } from './expression.js'
 
 type IpVersion = 'ip' | 'ip6'
@@ -91,11 +92,27 @@ function lookup(fields: readonly Field[], set: string, invert: boolean): Part {
   }
 }
 
+/** `iifname "tap0"`. */
+export function isDevice(field: Field, name: string): Part {
+  return {
+    text: `${field.text} "${name}"`,
+    compile: known => [...loadAll([field], known), { expr: 'cmp', op: 'eq', sreg: 1, data: padded(name, field.size) }],
+  }
+}
+
 /** `iifname != "lo"`. */
 export function isNotDevice(field: Field, name: string): Part {
   return {
     text: `${field.text} != "${name}"`,
     compile: known => [...loadAll([field], known), { expr: 'cmp', op: 'neq', sreg: 1, data: padded(name, field.size) }],
+  }
+}
+
+/** `ip saddr 192.0.2.1`, or any other but that. */
+export function isAddress(field: Field, address: string, op: 'eq' | 'neq' = 'eq'): Part {
+  return {
+    text: `${field.text} ${op === 'neq' ? '!= ' : ''}${address}`,
+    compile: known => [...loadAll([field], known), { expr: 'cmp', op, sreg: 1, data: bytesOf(address) }],
   }
 }
 
@@ -147,13 +164,22 @@ function anyBit(load: NftExpression, bits: number): NftExpression[] {
 // enum rtn_type
 const addressTypes = { unicast: 1, local: 2, broadcast: 3, multicast: 5 } as const
 
+/** `fib daddr type local`. */
+export function isAddressType(flag: FibFlag, type: keyof typeof addressTypes): Part {
+  return addressType(flag, 'eq', type)
+}
+
 /** `fib daddr type != local`. */
 export function isNotAddressType(flag: FibFlag, type: keyof typeof addressTypes): Part {
+  return addressType(flag, 'neq', type)
+}
+
+function addressType(flag: FibFlag, op: 'eq' | 'neq', type: keyof typeof addressTypes): Part {
   return {
-    text: `fib ${flag} type != ${type}`,
+    text: `fib ${flag} type ${op === 'neq' ? '!= ' : ''}${type}`,
     compile: () => [
       { expr: 'fib', flags: [flag], result: 'type', dreg: 1 },
-      { expr: 'cmp', op: 'neq', sreg: 1, data: hostInteger(addressTypes[type]) },
+      { expr: 'cmp', op, sreg: 1, data: hostInteger(addressTypes[type]) },
     ],
   }
 }
@@ -181,6 +207,17 @@ export function jump(chain: string): Part {
 
 function verdict(name: 'accept' | 'drop' | 'return'): Part {
   return { text: name, compile: () => [{ expr: 'verdict', verdict: name }], ends: true }
+}
+
+/** `dnat ip to 192.0.2.1`: to the same port there. */
+export function dnatTo(version: IpVersion, address: string): Part {
+  return {
+    text: `dnat ${version} to ${address}`,
+    compile: () => [
+      { expr: 'immediate', dreg: 1, data: bytesOf(address) },
+      { expr: 'nat', type: 'dnat', family: version, address: 1 },
+    ],
+  }
 }
 
 /** `dnat ip to FIELDS map @MAP`: the map's data are an address and a port. */
@@ -230,6 +267,13 @@ function checkVersion(version: IpVersion): NftExpression[] {
 function hostInteger(value: number): Bytes {
   const bytes = [value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >> 24) & 255]
   return endianness() === 'LE' ? bytes : bytes.reverse()
+}
+
+/** An address in network order. */
+function bytesOf(address: string): Bytes {
+  const { family, value } = parseIp(address)
+  const size = bitsOf(family) / 8
+  return Array.from({ length: size }, (_, i) => Number((value >> BigInt(8 * (size - 1 - i))) & 255n))
 }
 
 function padded(text: string, size: number): Bytes {

@@ -30,7 +30,7 @@ import {
   rule,
   startsWith,
 } from './rule.js'
-import { place } from './table.js'
+import { place, behind as priorities } from './table.js'
 
 export {
   type FirewallNetwork,
@@ -113,14 +113,6 @@ interface ChainShape {
   readonly base?: NonNullable<NftChainAdd['base']>
   readonly rules: readonly Rule[]
 }
-
-/**
- * Behind the standard priorities (raw -300, dstnat -100, filter 0, srcnat 100) by 5: rules that an administrator, Docker or
- * iptables put at the standard place are always asked first, firewalld's (standard + 10) after ours, and never is anyone's order
- * left to chance by being equal.
- */
-const behind = 5
-const priorities = { raw: -300 + behind, dstnat: -100 + behind, filter: 0 + behind, srcnat: 100 + behind } as const
 
 const loopback4 = [127] as const
 const loopback6Bytes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] as const

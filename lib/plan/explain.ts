@@ -3,7 +3,20 @@
  * can't say (the journal, claims, conntrack) is told in comments.
  */
 import { nftText } from '../firewall/nft-text.js'
-import type { AddressVerb, LinkAdd, LinkDelete, LinkSet, NeighborVerb, Op, Plan, PortOptions, RouteVerb, RuleVerb, Slot } from './op.js'
+import type {
+  AddressVerb,
+  LinkAdd,
+  LinkDelete,
+  LinkSet,
+  NeighborVerb,
+  Op,
+  Plan,
+  PortOptions,
+  RouteVerb,
+  RuleVerb,
+  Slot,
+  TapAdd,
+} from './op.js'
 
 /** The text of a plan, one command a line. */
 export function explain(plan: Plan): string {
@@ -41,6 +54,8 @@ function linesOf(op: Op, nsName: NameOf): string[] {
       return [sysctl(op.ns === undefined ? undefined : nsName(op.ns), op.key, op.value)]
     case 'link.add':
       return linkAdd(op, ip, nsName)
+    case 'tap.add':
+      return tapAdd(op, ip)
     case 'link.set':
       return linkSet(op, ip, nsName)
     case 'link.delete':
@@ -67,7 +82,7 @@ function linesOf(op: Op, nsName: NameOf): string[] {
     case 'nft.rule.add':
     case 'nft.element.add':
     case 'nft.element.delete':
-      return [`nft ${quote(nftText(op))}`]
+      return [`${'ns' in op && op.ns !== undefined ? `ip netns exec ${word(nsName(op.ns))} ` : ''}nft ${quote(nftText(op))}`]
     default:
       return comment(op)
   }
@@ -109,6 +124,19 @@ function linkAdd(op: LinkAdd, ip: Ip, nsName: NameOf): string[] {
     ...(op.vlanId === undefined ? [] : ['id', `${op.vlanId}`]),
   ]
   return [ip(op.ns, ...words)]
+}
+
+function tapAdd({ ns, name, owner, group, vnetHdr, multiQueue, linkGroup }: TapAdd, ip: Ip): string[] {
+  const words = [
+    ...(owner === undefined ? [] : ['user', `${owner}`]),
+    ...(group === undefined ? [] : ['group', `${group}`]),
+    vnetHdr ? 'vnet_hdr' : undefined,
+    multiQueue ? 'multi_queue' : undefined,
+  ]
+  return [
+    ip(ns, 'tuntap add dev', word(name), 'mode tap', ...words),
+    ...(linkGroup === undefined ? [] : [ip(ns, 'link set dev', word(name), 'group', `${linkGroup}`)]),
+  ]
 }
 
 function bridgeWords({ stp, vlanFiltering, multicastSnooping, ageing, forwardDelay }: NonNullable<LinkAdd['bridge']>): string[] {

@@ -188,6 +188,21 @@ export interface SocketOpen {
   readonly ipv6Only?: boolean
 }
 
+/** `ip tuntap add mode tap`: EEXIST if the name is taken, EOPNOTSUPP where /dev/net/tun is missing. Goes as any link. */
+export interface TapAdd {
+  readonly op: 'tap.add'
+  readonly ns?: Slot
+  readonly name: string
+  /** uid that may attach to it; absent: whoever has CAP_NET_ADMIN there. */
+  readonly owner?: number
+  /** gid, the same. */
+  readonly group?: number
+  readonly vnetHdr?: boolean
+  readonly multiQueue?: boolean
+  /** IFLA_GROUP; it has it before it can outlive the process that makes it. */
+  readonly linkGroup?: number
+}
+
 // ---------------------------------------------------------------------------------------------------- rtnetlink
 
 export interface BridgeOptions {
@@ -366,8 +381,10 @@ export type Datum =
   | { readonly ifname: string }
   | { readonly mark: number }
 
+/** `ns`, here and for chains and rules: sets and their elements are the host's only. */
 export interface NftTableVerb {
   readonly op: 'nft.table.add' | 'nft.table.delete'
+  readonly ns?: Slot
   readonly family: NftFamily
   readonly table: string
   /** Comment (user data) of the table. */
@@ -379,6 +396,7 @@ export interface NftTableVerb {
 }
 export interface NftChainAdd {
   readonly op: 'nft.chain.add'
+  readonly ns?: Slot
   readonly family: NftFamily
   readonly table: string
   readonly chain: string
@@ -404,6 +422,7 @@ export interface NftSetAdd {
 }
 export interface NftRuleAdd {
   readonly op: 'nft.rule.add'
+  readonly ns?: Slot
   readonly family: NftFamily
   readonly table: string
   readonly chain: string
@@ -430,6 +449,7 @@ export interface NftElementVerb {
 /** All tables of a family by name and comment, or with `table` + `set`, the elements of one set. */
 export interface NftList {
   readonly op: 'nft.list'
+  readonly ns?: Slot
   readonly family: NftFamily
   readonly table?: string
   readonly set?: string
@@ -476,6 +496,7 @@ export type Op =
   | SysctlRestore
   | SysctlGet
   | SocketOpen
+  | TapAdd
   | LinkAdd
   | LinkSet
   | LinkDelete

@@ -22,6 +22,7 @@ import { lockRoot } from '../state/lock.js'
 import { processIsAlive } from '../state/process.js'
 import { format, type SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
+import { guestRepairs } from './guests.js'
 import { findStrays, sweepPlans } from './strays.js'
 
 /** How often the ruleset is drafted anew because records changed while it was drawn up. */
@@ -46,6 +47,8 @@ export class Recoverer {
     const { damaged, sandboxes } = await this.#setDamagedAside()
     const repaired = (await this.rebuildRuleset(signal)) ? ['ruleset'] : []
     const rolledBack = [...(await this.#finishNetworks(signal)), ...(await this.#finishSandboxes(sandboxes, repaired, signal))]
+    for (const { name, plan } of await guestRepairs(this.#context, (await this.#store.sandboxes()).records))
+      if (await this.#try(plan, signal)) repaired.push(name)
     for (const plan of await sweepPlans(this.#context, this.#store, strays, damaged.length > 0)) await this.#try(plan, signal)
     if (this.#ground.firewall.there && (await this.#store.networks()).records.length === 0) await this.#networks.removeTableIfUnused()
     return { rolledBack: rolledBack.sort(), repaired, damaged }

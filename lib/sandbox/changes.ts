@@ -12,6 +12,7 @@ import type { Store } from '../state/store.js'
 import type { ValidEndpointOptions } from '../validate/sandbox-options.js'
 import { type Change, changePlan, changing, healPlan, isToBeFinished } from './change-plan.js'
 import { draftEndpoint, freeIfname } from './draft.js'
+import { refuseOverlap } from './guest.js'
 import { held } from './held.js'
 import { openNamespace, slot } from './modes/mode.js'
 import type { Ground } from './plans.js'
@@ -116,12 +117,22 @@ export class Changes {
     if (current.endpoints.some(endpoint => endpoint.network === name)) {
       throw fail('EXISTS', `Sandbox ${current.name} is attached to network ${name} already`, { field: 'network', subject: name })
     }
-    const taken = [...current.endpoints.map(endpoint => endpoint.ifname), ...(await this.#foreignLinks(current, signal))]
+    const taken = [
+      ...current.endpoints.map(endpoint => endpoint.ifname),
+      ...(current.guest ? [current.guest.tap] : []),
+      ...(await this.#foreignLinks(current, signal)),
+    ]
     const attachment = { ...options, network: name }
     const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, options.ifname ?? freeIfname(taken), '')
     const found = await this.#networks.draftOn(name, draft, signal)
     if (found === undefined) throw notFound(name)
     const { network, drafted: endpoint } = found
+    try {
+      refuseOverlap(current.guest, [endpoint], 'network')
+    } catch (error) {
+      this.#networks.giveBack([endpoint], error)
+      throw error
+    }
     const after = { ...current, endpoints: [...current.endpoints, endpoint] }
     return {
       changed: endpoint,

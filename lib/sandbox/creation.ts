@@ -14,6 +14,7 @@ import { changedMeanwhile, translate } from '../plan/translate.js'
 import type { SandboxRecord } from '../state/records.js'
 import type { ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { draftEndpoint, draftRecord, freeIfname } from './draft.js'
+import { refuseOverlap } from './guest.js'
 import { likeness } from './modes/mode.js'
 import { createPlan, type Entrance, type Ground } from './plans.js'
 import { avoidPort, type PortChooser, type Refused } from './port-choice.js'
@@ -89,7 +90,12 @@ export class Creation {
     const endpoints: SandboxRecord['endpoints'] = []
     try {
       for (const [i, attachment] of this.#options.attachments.entries()) {
-        const taken = [...links, ...endpoints.map(one => one.ifname), ...this.#options.attachments.flatMap(({ ifname }) => ifname ?? [])]
+        const taken = [
+          ...links,
+          ...(record.guest ? [record.guest.tap] : []),
+          ...endpoints.map(one => one.ifname),
+          ...this.#options.attachments.flatMap(({ ifname }) => ifname ?? []),
+        ]
         const field = this.#options.attachments.length > 1 ? `networks[${i}].` : ''
         const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, attachment.ifname ?? freeIfname(taken), field)
         const found = await this.#networks.draftOn(attachment.network, draft, signal)
@@ -97,6 +103,7 @@ export class Creation {
         endpoints.push(found.drafted)
         networks.push(found.network)
       }
+      refuseOverlap(record.guest, endpoints, 'guest.address')
       const ports = await this.#ports.choose(this.#requests(), endpoints, this.#refused, { field: 'publish', signal })
       return { record: { ...record, endpoints, ports }, networks, entrance }
     } catch (error) {

@@ -70,6 +70,7 @@ export function draftRecord(
     mode: options.mode,
     ...(options.joins !== undefined && { shares: options.joins }),
     netns,
+    ...(options.guest && { guest: options.guest }),
     endpoints: [],
     ports: [],
     hostname: options.hostname ?? options.name,

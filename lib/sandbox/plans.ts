@@ -11,6 +11,7 @@ import { lockRoot } from '../state/lock.js'
 import { format, formatDraft, type SandboxRecord } from '../state/records.js'
 import { fileSteps, type HostResolver } from './files.js'
 import { gatewayEndpoint } from './gateway.js'
+import { guestSteps } from './guest.js'
 import { bridge } from './modes/bridge.js'
 import { container } from './modes/container.js'
 import { host } from './modes/host.js'
@@ -83,6 +84,7 @@ export function createPlan(
     // All that is above may overlap with the making of the namespace (Mechanism.order).
     ...modes[record.mode].enter(record, layout, { defaults, adopted }),
     ...endpoints.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults)),
+    ...guestSteps(record.guest),
     { apply: { op: 'file.rename', path: draft, to: layout.sandboxRecord(name) } },
   ]
 }

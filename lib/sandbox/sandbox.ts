@@ -8,6 +8,7 @@ import type { Context } from '../context.js'
 import type {
   Endpoint,
   EndpointOptions,
+  Guest,
   Labels,
   Mode,
   Op,
@@ -58,6 +59,11 @@ export class SandboxHandle {
   }
   get ephemeral(): boolean {
     return this.#record.ephemeral !== undefined
+  }
+  get guest(): Guest | undefined {
+    if (this.#record.guest === undefined) return undefined
+    const { tap, address, prefix, gateway, mac, gatewayMac, mtu } = this.#record.guest
+    return { tap, address, prefix, gateway, mac, gatewayMac, mtu }
   }
   get endpoints(): readonly Endpoint[] {
     return this.#record.endpoints.map(publicEndpoint)

@@ -95,6 +95,20 @@ const port = z.object({
   protocol: z.enum(['tcp', 'udp', 'sctp']),
 })
 
+const guest = z.object({
+  tap: z.string(),
+  address: z.string(),
+  prefix: z.int(),
+  gateway: z.string(),
+  mac: z.string(),
+  gatewayMac: z.string(),
+  mtu: z.int(),
+  owner: z.optional(z.int()),
+  group: z.optional(z.int()),
+  vnetHdr: z.boolean(),
+  multiQueue: z.boolean(),
+})
+
 const sandboxRecord = z.object({
   version: z.literal(1),
   id: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
@@ -107,6 +121,8 @@ const sandboxRecord = z.object({
    * owned: made by netmode and deleted with the sandbox. named: adopted, but its name in /run/netns is ours and goes with the sandbox.
    */
   netns: z.object({ path: z.string(), owned: z.boolean(), named: z.optional(z.boolean()), inode: z.optional(z.string()) }),
+  /** A virtual machine in the namespace. */
+  guest: z.optional(guest),
   endpoints: z.array(endpoint),
   ports: z.array(port),
   /** While `changing`: ports, and endpoints by their `networkId`, to be taken away if the change breaks off. */
@@ -128,6 +144,7 @@ const sandboxRecord = z.object({
 export type SubnetRecord = z.infer<typeof subnet>
 export type NetworkRecord = z.infer<typeof networkRecord>
 export type EndpointRecord = z.infer<typeof endpoint>
+export type GuestRecord = z.infer<typeof guest>
 export type PortRecord = z.infer<typeof port>
 export type SandboxRecord = z.infer<typeof sandboxRecord>
 export type Phase = z.infer<typeof phase>

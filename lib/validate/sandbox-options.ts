@@ -25,6 +25,7 @@ import {
   sandboxName,
   searchDomain,
 } from './guards.js'
+import { guestOptions, type ValidGuest } from './guest-options.js'
 
 export interface ValidEndpointOptions {
   readonly ip?: string
@@ -48,6 +49,7 @@ export interface ValidSandboxOptions {
   /** Mode `bridge`: one or more; else empty. */
   readonly attachments: readonly Attachment[]
   readonly netns?: NamespaceRef
+  readonly guest?: ValidGuest
   readonly publish: readonly PortRequest[]
   readonly expose: readonly ContainerPort[]
   readonly publishAll: boolean
@@ -94,6 +96,7 @@ const sandboxKeys = [
   'networks',
   ...endpointKeys,
   'netns',
+  'guest',
   'publish',
   'expose',
   'publishAll',
@@ -114,11 +117,17 @@ export function sandboxOptions(input: unknown): ValidSandboxOptions {
   const target = targetOf(fields)
   refuseInMode(fields, target.mode)
   if (target.joins === name) throw invalid('network', 'another sandbox than itself', fields.raw('network'))
+  if (fields.has('guest') && fields.has('netns'))
+    throw invalid('guest', 'no value beside netns (what a guest needs goes with a namespace of its own)', fields.raw('guest'))
+  const guest = fields.optional('guest', guestOptions)
+  if (target.attachments.some(({ ifname }) => ifname !== undefined && ifname === guest?.tap))
+    throw invalid('guest.tap', 'another name than the interfaces have', guest?.tap)
   const list = <T>(key: SandboxKey, guard: Guard<T>): readonly T[] => fields.optional(key, array(guard)) ?? []
   return present({
     name,
     ...target,
     netns: fields.optional('netns', namespaceRef),
+    guest,
     publish: fields.optional('publish', publishList) ?? [],
     expose: fields.optional('expose', exposeInputs) ?? [],
     publishAll: fields.optional('publishAll', boolean) ?? false,
@@ -191,13 +200,13 @@ const refused: Readonly<Record<Mode, readonly { readonly keys: readonly SandboxK
     { keys: ofThePorts, why: "network host: the sandbox's ports are the host's own already" },
     { keys: ofTheEndpoint, why: "network host: interfaces and addresses are the host's own" },
     { keys: ofTheFiles, why: "network host: names and resolver are the host's own" },
-    { keys: ['netns'], why: "network host: the namespace is the host's own" },
+    { keys: ['netns', 'guest'], why: "network host: the namespace is the host's own" },
   ],
   container: [
     { keys: ofThePorts, why: 'network container: publish on the sandbox whose namespace is shared' },
     { keys: ofTheEndpoint, why: 'network container: addresses belong to the sandbox whose namespace is shared' },
     { keys: ofTheFiles, why: 'network container: they belong to the sandbox whose namespace is shared' },
-    { keys: ['netns'], why: "network container: the namespace is the other sandbox's" },
+    { keys: ['netns', 'guest'], why: "network container: the namespace is the other sandbox's" },
   ],
 }
 

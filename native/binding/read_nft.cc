@@ -228,8 +228,12 @@ nft::Family ReadFamily(Object &object) {
 
 nft::Action ActionOf(std::string_view op) { return op.ends_with(".delete") ? nft::Action::kDelete : nft::Action::kAdd; }
 
+// Absent: the host. Sets and their elements are always the host's.
+std::string ReadNs(Object &object) { return object.OptionalString("ns").value_or(std::string()); }
+
 nft::Verb ReadTable(std::string_view op, Object &object) {
   return nft::TableVerb{.action = ActionOf(op),
+                        .ns = ReadNs(object),
                         .family = ReadFamily(object),
                         .table = object.String("table"),
                         .comment = object.OptionalString("comment"),
@@ -250,7 +254,11 @@ nft::BaseChain ReadBase(Object &base, nft::Family family) {
 }
 
 nft::Verb ReadChain(Object &object) {
-  nft::ChainAdd chain{.family = ReadFamily(object), .table = object.String("table"), .chain = object.String("chain"), .base = std::nullopt};
+  nft::ChainAdd chain{.ns = ReadNs(object),
+                      .family = ReadFamily(object),
+                      .table = object.String("table"),
+                      .chain = object.String("chain"),
+                      .base = std::nullopt};
   if (auto base = object.OptionalObject("base")) {
     chain.base = ReadBase(*base, chain.family);
     if (!base->Bad().empty()) object.MarkBad("base." + base->Bad());
@@ -270,7 +278,8 @@ nft::Verb ReadSet(Object &object) {
 }
 
 nft::Verb ReadRule(Object &object) {
-  nft::RuleAdd rule{.family = ReadFamily(object),
+  nft::RuleAdd rule{.ns = ReadNs(object),
+                    .family = ReadFamily(object),
                     .table = object.String("table"),
                     .chain = object.String("chain"),
                     .expressions = {},
@@ -316,7 +325,8 @@ std::optional<nft::Verb> ReadNft(std::string_view op, Object &object) {
 }
 
 std::optional<nft::ListVerb> ReadNftList(Object &object) {
-  nft::ListVerb verb{.family = ReadFamily(object), .table = object.OptionalString("table"), .set = object.OptionalString("set")};
+  nft::ListVerb verb{
+      .ns = ReadNs(object), .family = ReadFamily(object), .table = object.OptionalString("table"), .set = object.OptionalString("set")};
   if (verb.set && !verb.table) object.MarkBad("table");
   if (!object.Bad().empty()) return std::nullopt;
   return verb;

@@ -62,6 +62,16 @@ program::SocketOpen ReadSocketOpen(Object &object) {
   return {.ns = object.OptionalString("ns").value_or(""), .request = ReadSocketRequest(object)};
 }
 
+tap::TapAdd ReadTapAdd(Object &object) {
+  return {.ns = object.OptionalString("ns").value_or(""),
+          .name = object.String("name"),
+          .owner = object.OptionalU32("owner"),
+          .group = object.OptionalU32("group"),
+          .vnet_hdr = object.Flag("vnetHdr"),
+          .multi_queue = object.Flag("multiQueue"),
+          .link_group = object.OptionalU32("linkGroup")};
+}
+
 struct Reader {
   const char *name;
   Op (*read)(const char *name, Object &object);
@@ -97,6 +107,7 @@ constexpr Reader kReaders[] = {
     {"folder.remove", Now<ReadFolderRemove>},
     {"conntrack.flush", Now<ReadConntrackFlush>},
     {"socket.open", Now<ReadSocketOpen>},
+    {"tap.add", Now<ReadTapAdd>},
     {"netns.identify", Now<ReadNetnsIdentify>},
     {"sysctl.get", Now<ReadSysctlGet>},
     {"link.list", Now<ReadLinkList>},

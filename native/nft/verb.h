@@ -23,6 +23,7 @@ enum class Family : std::uint8_t { kInet = 1, kIp = 2, kNetdev = 5, kBridge = 7,
 // nft.table.add, nft.table.delete
 struct TableVerb {
   Action action = Action::kAdd;
+  std::string ns{};  // the slot of its namespace; empty: the host
   Family family = Family::kInet;
   std::string table{};
   std::optional<std::string> comment{};
@@ -42,6 +43,7 @@ struct BaseChain {
 
 // nft.chain.add
 struct ChainAdd {
+  std::string ns{};
   Family family = Family::kInet;
   std::string table{};
   std::string chain{};
@@ -62,6 +64,7 @@ struct SetAdd {
 
 // nft.rule.add
 struct RuleAdd {
+  std::string ns{};
   Family family = Family::kInet;
   std::string table{};
   std::string chain{};
@@ -87,6 +90,7 @@ using Verb = std::variant<TableVerb, ChainAdd, SetAdd, RuleAdd, ElementVerb>;
 
 // nft.list: the tables of a family, or with table and set the elements of one set.
 struct ListVerb {
+  std::string ns{};
   Family family = Family::kInet;
   std::optional<std::string> table{};
   std::optional<std::string> set{};

@@ -24,6 +24,7 @@
 #include "state/expect.h"
 #include "state/folder.h"
 #include "state/port.h"
+#include "tap/tap.h"
 
 namespace netmode::program {
 
@@ -41,8 +42,9 @@ using Immediate =
     std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove, state::FileRename,
                  state::ExpectAbsent, state::ExpectNames, state::ExpectUnchanged, state::Claim, state::Release, state::PortClaim,
                  state::PortRelease, netns::NetnsCreate, netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify,
-                 netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet, SocketOpen, rtnl::LinkDelete, rtnl::LinkList, rtnl::AddressList,
-                 rtnl::RouteList, rtnl::NeighborList, rtnl::RuleList, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
+                 netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet, SocketOpen, tap::TapAdd, rtnl::LinkDelete, rtnl::LinkList,
+                 rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList, rtnl::RuleList, nft::ListVerb, nft::RulesVerb,
+                 conntrack::ConntrackFlush>;
 
 struct Op {
   const char *name;  // "link.add": what an error calls it

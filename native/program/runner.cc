@@ -36,6 +36,16 @@ bool MayBeHalfDone(const Op &op) {
 // Whether a namespace that could not be opened is there no more: nothing at its place, or something else.
 bool MeansGone(int code) { return code == ENOENT || code == ESRCH || code == netns::kNotANetns || code == netns::kOtherNetns; }
 
+// Where an nft verb works; sets and elements are the host's only.
+const std::string &SlotOf(const NftVerb &verb) {
+  return std::visit(
+      [](const auto &op) -> const std::string & {
+        if constexpr (requires { op.ns; }) return op.ns;
+        return kHost;
+      },
+      verb);
+}
+
 Result<Output> Nothing(Result<void> result) {
   if (!result) return std::unexpected(std::move(result.error()));
   return Output{};
@@ -46,7 +56,7 @@ Result<Output> Nothing(Result<void> result) {
 Runner::~Runner() {
   const auto host = places_.find(kHost);
   if (host != places_.end() && host->second.rtnl) session_.GiveBack(NETLINK_ROUTE, std::move(*host->second.rtnl));
-  if (netfilter_) session_.GiveBack(NETLINK_NETFILTER, std::move(*netfilter_));
+  if (host != places_.end() && host->second.netfilter) session_.GiveBack(NETLINK_NETFILTER, std::move(*host->second.netfilter));
   for (UniqueFd &lock : locks_) state::Drop(std::move(lock));
 }
 
@@ -146,9 +156,11 @@ Result<void> Runner::Queue(const RtnlVerb &verb, std::size_t step) {
 }
 
 Result<void> Runner::Queue(const NftVerb &verb, std::size_t step) {
-  if (!batch_.Empty()) Flush();
+  const std::string &slot = SlotOf(verb);
+  if (!batch_.Empty() || (!transaction_.Empty() && transaction_slot_ != slot)) Flush();
   if (report_.failure && !undoing_) return std::unexpected(report_.failure->error);
   if (auto loaded = nft::Load(); !loaded) return loaded;
+  transaction_slot_ = slot;
   return transaction_.Add(verb, step);
 }
 
@@ -205,7 +217,7 @@ void Runner::FlushNft() {
   nft::Transaction transaction = std::exchange(transaction_, {});
   const auto op_of = [&](std::size_t step) { return std::ranges::find(queued, step, &Queued::step)->op; };
 
-  const auto socket = Netfilter();
+  const auto socket = Netfilter(transaction_slot_);
   const auto failures = socket ? transaction.Commit(**socket) : std::unexpected(socket.error());
   if (failures && failures->empty()) {
     if (!undoing_) {
@@ -213,7 +225,7 @@ void Runner::FlushNft() {
     }
     return;
   }
-  if (!failures) netfilter_.reset();
+  if (socket && !failures) places_.at(transaction_slot_).netfilter.reset();
   if (undoing_ && queued.size() > 1) return UndoOneByOne(queued);
   if (!failures) {
     Fail(queued.front().step, queued.front().op->name, failures.error());
@@ -289,29 +301,25 @@ Result<void> Runner::Enter(const std::string &slot) {
   return {};
 }
 
-Result<netlink::Socket *> Runner::Rtnl(const std::string &slot) {
+Result<netlink::Socket *> Runner::Rtnl(const std::string &slot) { return Open(slot, NETLINK_ROUTE, &Place::rtnl); }
+
+Result<netlink::Socket *> Runner::Netfilter(const std::string &slot) { return Open(slot, NETLINK_NETFILTER, &Place::netfilter); }
+
+// The socket of a place, opened there on first need; the host's are those that the session keeps.
+Result<netlink::Socket *> Runner::Open(const std::string &slot, int protocol, std::optional<netlink::Socket> Place::*which) {
   auto place = places_.find(slot);
   if (place == places_.end()) {
     if (!slot.empty()) return std::unexpected(NamespaceFd(slot).error());
     place = places_.try_emplace(kHost).first;
   }
-  if (!place->second.rtnl) {
+  auto &kept = place->second.*which;
+  if (!kept) {
     if (auto entered = Enter(slot); !entered) return std::unexpected(entered.error());
-    auto socket = slot.empty() ? session_.Take(NETLINK_ROUTE) : netlink::Socket::Open(NETLINK_ROUTE);
+    auto socket = slot.empty() ? session_.Take(protocol) : netlink::Socket::Open(protocol);
     if (!socket) return std::unexpected(socket.error());
-    place->second.rtnl.emplace(std::move(*socket));
+    kept.emplace(std::move(*socket));
   }
-  return &*place->second.rtnl;
-}
-
-Result<netlink::Socket *> Runner::Netfilter() {
-  if (!netfilter_) {
-    if (auto entered = Enter(kHost); !entered) return std::unexpected(entered.error());
-    auto socket = session_.Take(NETLINK_NETFILTER);
-    if (!socket) return std::unexpected(socket.error());
-    netfilter_.emplace(std::move(*socket));
-  }
-  return &*netfilter_;
+  return &*kept;
 }
 
 // ------------------------------------------------------------------------------------------------ immediate verbs
@@ -345,7 +353,7 @@ Result<Output> Runner::Do(const netns::NetnsCreate &op) {
     fresh = std::move(*made);
   }
   if (auto named = netns::Attach(op.name, fresh->ns.Get()); !named) return std::unexpected(std::move(named.error()));
-  places_[op.slot] = Place{.ns = std::move(fresh->ns), .rtnl = std::move(fresh->rtnl)};
+  places_[op.slot] = Place{.ns = std::move(fresh->ns), .rtnl = std::move(fresh->rtnl), .netfilter = std::nullopt};
   return Output{fresh->identity};
 }
 
@@ -359,7 +367,7 @@ Result<Output> Runner::Do(const netns::NetnsOpen &op) {
   auto ns = netns::Open(op);
   if (!ns && op.missing_ok && MeansGone(ns.error().code)) ns = UniqueFd();
   if (!ns) return std::unexpected(ns.error());
-  places_[op.slot] = Place{.ns = std::move(*ns), .rtnl = std::nullopt};
+  places_[op.slot] = Place{.ns = std::move(*ns), .rtnl = std::nullopt, .netfilter = std::nullopt};
   return Output{};
 }
 
@@ -427,6 +435,28 @@ Result<Output> Runner::Do(const state::PortClaim &op) {
   return Nothing(state::Run(op));
 }
 
+Result<Output> Runner::Do(const tap::TapAdd &op) {
+  if (auto entered = Enter(op.ns); !entered) return std::unexpected(entered.error());
+  const auto device = tap::Open(op);
+  if (!device) return std::unexpected(device.error());
+  const auto index = LinkIndex(op.ns, {.name = op.name, .index = std::nullopt});
+  if (!index) return std::unexpected(index.error());
+  if (op.link_group) {
+    // Before it persists: if this process dies here, the device goes with it, and none is left without its group.
+    netlink::Batch batch;
+    rtnl::LinkSet mark;
+    mark.ns = op.ns;
+    mark.link = {.name = op.name, .index = *index};
+    mark.group = op.link_group;
+    if (auto encoded = rtnl::Encode(batch, mark, *this, 0); !encoded) return std::unexpected(encoded.error());
+    const auto failures = (*Rtnl(op.ns))->Execute(batch);
+    if (!failures) return std::unexpected(failures.error());
+    if (!failures->empty()) return std::unexpected(failures->front().error);
+  }
+  if (auto kept = tap::Persist(*device); !kept) return std::unexpected(kept.error());
+  return Output{*index};
+}
+
 Result<Output> Runner::Do(const rtnl::LinkDelete &op) {
   const auto socket = Rtnl(op.ns);
   if (!socket && rtnl::MeansMissing(socket.error().code) && (op.missing_ok || undoing_)) return Output{};
@@ -442,7 +472,7 @@ Result<Output> Runner::Do(const rtnl::LinkDelete &op) {
 }
 
 Result<Output> Runner::Do(const nft::ListVerb &op) {
-  const auto socket = Netfilter();
+  const auto socket = Netfilter(op.ns);
   if (!socket) return std::unexpected(socket.error());
   auto listing = nft::List(**socket, op);
   if (!listing) return std::unexpected(listing.error());

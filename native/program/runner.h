@@ -39,6 +39,7 @@ class Runner final : public rtnl::Names {
   struct Place {  // a namespace that the plan works in
     UniqueFd ns;
     std::optional<netlink::Socket> rtnl;
+    std::optional<netlink::Socket> netfilter;
   };
   struct Saved {  // what sysctls were before the plan wrote the first of them; the others are those that the kernel changes with it
     std::string ns;
@@ -62,8 +63,9 @@ class Runner final : public rtnl::Names {
   void Settle(std::size_t step, const Op &op, Result<Output> result);
 
   [[nodiscard]] Result<void> Enter(const std::string &slot);
+  [[nodiscard]] Result<netlink::Socket *> Open(const std::string &slot, int protocol, std::optional<netlink::Socket> Place::*which);
   [[nodiscard]] Result<netlink::Socket *> Rtnl(const std::string &slot);
-  [[nodiscard]] Result<netlink::Socket *> Netfilter();
+  [[nodiscard]] Result<netlink::Socket *> Netfilter(const std::string &slot = {});
 
   [[nodiscard]] Result<void> Queue(const RtnlVerb &verb, std::size_t step);
   [[nodiscard]] Result<void> Queue(const NftVerb &verb, std::size_t step);
@@ -80,6 +82,7 @@ class Runner final : public rtnl::Names {
   [[nodiscard]] Result<Output> Do(const netns::SysctlGet &op);
   [[nodiscard]] Result<Output> Do(const SocketOpen &op);
   [[nodiscard]] Result<Output> Do(const state::PortClaim &op);
+  [[nodiscard]] Result<Output> Do(const tap::TapAdd &op);
   [[nodiscard]] Result<Output> Do(const rtnl::LinkDelete &op);
   [[nodiscard]] Result<Output> Do(const nft::ListVerb &op);
   [[nodiscard]] Result<Output> Do(const nft::RulesVerb &op);
@@ -93,8 +96,7 @@ class Runner final : public rtnl::Names {
   bool undoing_ = false;
   std::optional<std::string> inside_;  // the slot that the thread is in; nothing: wherever the last plan left it
 
-  std::map<std::string, Place> places_;  // by slot; the host's is the empty one
-  std::optional<netlink::Socket> netfilter_;
+  std::map<std::string, Place> places_;                                   // by slot; the host's is the empty one
   std::map<std::pair<std::string, std::string>, std::uint32_t> indexes_;  // (slot, name) of links that this plan made or looked up
   std::vector<UniqueFd> locks_;
   std::vector<Saved> saved_;
@@ -103,6 +105,7 @@ class Runner final : public rtnl::Names {
   netlink::Batch batch_;
   std::string batch_slot_;
   nft::Transaction transaction_;
+  std::string transaction_slot_;
 
   std::vector<Queued> queued_;
   std::vector<bool> done_;

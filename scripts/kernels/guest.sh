@@ -21,7 +21,7 @@ for module in br_netfilter tun nf_conntrack_bridge; do
   modprobe "$module"
 done
 
-NETMODE_TEST_LINES=/dev/ttyS1 "$node" node_modules/vitest/vitest.mjs run \
+NETMODE_TEST_LINES=/dev/ttyS1 "$node" node_modules/vitest/vitest.mjs run --maxWorkers="$(nproc)" \
   --reporter=dot --reporter=./test/setup/line-reporter.ts --testTimeout=900000 --hookTimeout=900000 "$@"
 status=$?
 taint=$(cat /proc/sys/kernel/tainted)

@@ -35,6 +35,8 @@ export async function runMachine(kernel, { command, console, report, cpus, memor
       [
         ...kQemu,
         ...['-smp', String(cpus), '-m', memory],
+        // Its clock goes by the instructions that it has run: on a busy host no time-out in it fires early. For one processor only.
+        ...(cpus === 1 ? ['-icount', 'shift=1,sleep=on'] : []),
         // virtiofs reads from and writes to the guest's memory: that has to be shared with the file server.
         ...['-object', `memory-backend-memfd,id=memory,size=${memory},share=on`, '-numa', 'node,memdev=memory'],
         ...['-chardev', `socket,id=files,path=${socket}`, '-device', 'vhost-user-fs-pci,chardev=files,tag=files'],

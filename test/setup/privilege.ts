@@ -1,8 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { describe, test } from 'vitest'
-import { getCurrentSuite } from 'vitest/suite'
+import { describe, TestRunner, test } from 'vitest'
 
 declare module 'vitest' {
   interface TaskMeta {
@@ -17,9 +16,10 @@ declare module 'vitest' {
  * - `realRoot`: root of the machine, not only of a user namespace (device nodes, other users' processes);
  * - `program:NAME`: a program in PATH;
  * - `link:KIND`: a link type that this kernel can make, as `ip link add type KIND`;
+ * - `/dev/net/tun`: the kernel's TUN/TAP;
  * - `br_netfilter`: the kernel's bridge filter is loaded.
  */
-export type Need = 'root' | 'realRoot' | 'br_netfilter' | `program:${string}` | `link:${string}`
+export type Need = 'root' | 'realRoot' | 'br_netfilter' | `program:${string}` | `link:${string}` | '/dev/net/tun'
 
 const isPrivateRoot = (): boolean => process.getuid?.() === 0 && process.env.NETMODE_PRIVATE === '1'
 
@@ -57,6 +57,7 @@ function lacking(need: Need): { kind: 'privilege' | 'kernel'; text: string } | u
   if (need === 'root') return isPrivateRoot() ? undefined : { kind: 'privilege', text: 'root in a private namespace' }
   if (need === 'realRoot') return isMachineRoot() ? undefined : { kind: 'privilege', text: 'root of the machine' }
   if (need === 'br_netfilter') return existsSync('/proc/sys/net/bridge') ? undefined : { kind: 'kernel', text: 'br_netfilter' }
+  if (need === '/dev/net/tun') return existsSync(need) ? undefined : { kind: 'kernel', text: need }
   const [kind, name = ''] = need.split(':', 2)
   if (kind === 'program') return isInPath(name) ? undefined : { kind: 'privilege', text: `the program ${name}` }
   if (!isPrivateRoot()) return { kind: 'privilege', text: 'root in a private namespace' }
@@ -77,7 +78,7 @@ export function requires(...needs: Need[]): { test: ReturnType<typeof test.skipI
   }
   if (missing.length > 0) {
     process.stderr.write(`skipped: this needs ${missing.map(lack => lack.text).join(' and ')}\n`)
-    const { file } = getCurrentSuite()
+    const { file } = TestRunner.getCurrentSuite()
     if (file) file.meta.lacking = [...new Set([...(file.meta.lacking ?? []), ...missing.map(lack => lack.text)])]
   }
   return { test: test.skipIf(missing.length > 0), describe: describe.skipIf(missing.length > 0) }
