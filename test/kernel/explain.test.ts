@@ -1,6 +1,6 @@
 /** What `explain` says is true: run by sh with iproute2 and nft in an empty namespace, it makes what the native run makes. */
 import { afterEach, beforeEach, expect } from 'vitest'
-import type { Host, Operations } from '../../lib/index.js'
+import type { Host, NetworkOptions, Operations } from '../../lib/index.js'
 import { explain } from '../../lib/plan/explain.js'
 import { type Between, openBetween } from '../setup/between.js'
 import { dump, freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
@@ -60,6 +60,7 @@ const withoutRandom = (text: string): string =>
     .replaceAll(/\bveth[0-9a-f]{7}\b/g, 'VETH')
     .replaceAll(/\bbr-[0-9a-f]{12}\b/g, 'BRIDGE')
     .replaceAll(/(?<=type bridge.*|address )[0-9a-f]{2}(:[0-9a-f]{2}){5}/g, 'MAC')
+    .replaceAll(/\btry-[0-9a-f]{11}\b/g, 'TRIAL')
     .replaceAll(/[0-9a-f]{64}/g, 'ID')
     .replaceAll(/\bmetric \d{5,}/g, 'METRIC') // of ::1 on the bridge: two networks must not draw the same
 
@@ -151,6 +152,33 @@ describe('the explanation of', () => {
     await compare([network, sandbox, publish], ['web'])
     await sh('ip netns delete web')
   })
+})
+
+describe('with the other drivers, the explanation of', () => {
+  const subnets = [{ subnet: '198.51.100.0/24', gateway: '198.51.100.2', reserved: { host: '198.51.100.1' } }]
+  const { test: withMacvlan } = requires('root', 'program:nft', 'program:sysctl', 'link:macvlan')
+
+  /** A network, a sandbox on it, and the removal of both. */
+  async function both(network: NetworkOptions, publish: readonly string[]): Promise<void> {
+    // What a network leaves on.
+    for (const one of [machine, empty]) await one.run('sysctl', '-qw', 'net/ipv4/ip_forward=1', 'net/ipv6/conf/all/forwarding=1')
+    const before = await picture(empty, [])
+    const options = { name: 'web', network: network.name, publish }
+    const made = await same(() => host.networks.create(network), 'networks.create', network)
+    const sandbox = await same(() => host.sandboxes.create(options), 'sandboxes.create', options)
+    const native = await picture(machine, ['web'])
+    const removals = [await host.explain('sandboxes.remove', 'web'), await host.explain('networks.remove', network.name)]
+    await removeAll()
+    for (const text of [made, sandbox]) await sh(text)
+    expect(await picture(empty, ['web'])).toEqual(native)
+    for (const text of removals) await sh(text)
+    await sh('nft delete table inet netmode 2>/dev/null || true') // it goes by a plan of its own, with the last network
+    expect(await picture(empty, [])).toEqual(before)
+  }
+
+  test('a ptp network and a sandbox', () => both({ name: 'lines', driver: 'ptp', subnets: ['10.8.0.0/24', 'fd00:8::/64'] }, ['8080:80']))
+  withMacvlan('a macvlan network and a sandbox', () => both({ name: 'lan', driver: 'macvlan', parent: 'eth0', subnets }, []))
+  test('a bridge with an uplink and a sandbox', () => both({ name: 'lan', parent: 'eth0', bridge: 'br.lan', subnets }, []))
 })
 
 /** Forwarding stays on, as after `docker network rm`: others may rely on it by now. The kernel answers as a router then, too. */

@@ -1,7 +1,7 @@
 /** What a dead process, or somebody else, left behind is put right at the next opening, and nothing but that. */
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect } from 'vitest'
-import { type Host, openHost } from '../../lib/index.js'
+import { type Host, type NetworkOptions, openHost } from '../../lib/index.js'
 import type { Plan } from '../../lib/plan/op.js'
 import { open, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
@@ -377,4 +377,35 @@ test('two hosts in one process, or in two, see what the other does', async () =>
   const again = await one.networks.create({ ...lan, subnets: ['10.7.0.0/24'] })
   expect((await two.networks.get('lan'))?.id).toBe(again.id)
   expect((await two.sandboxes.create(web)).endpoints).toMatchObject([{ ipv4: { gateway: '10.7.0.1' } }])
+})
+
+describe('with the other drivers, a process killed in the middle leaves it as it was or complete:', () => {
+  const gateways = { subnet: '198.51.100.0/24', gateway: '198.51.100.2', reserved: { host: '198.51.100.1' } }
+  const { test: withMacvlan } = requires('root', 'link:macvlan')
+
+  /** The making of the network, then of a sandbox on it. */
+  async function killBoth(network: NetworkOptions, publish: readonly string[]): Promise<void> {
+    const { name } = network
+    const none = async (host: Host) => expect(await host.networks.list()).toEqual([])
+    await killEverywhere({ stage: none, act: host => host.networks.create(network) }, async (before, after, { at, length }) => {
+      if (at < length) expect(after, `killed before op ${at}`).toEqual(before)
+      else expect(await opened(host => host.networks.remove(name))).toBe(true)
+    })
+    const empty = await world()
+    const stage = (host: Host) => host.networks.ensure(network)
+    const act = (host: Host) => host.sandboxes.create({ name: 'web', network: name, publish })
+    await killEverywhere({ stage, act }, async (before, after, { at, length }) => {
+      if (at < length) expect(after, `killed before op ${at}`).toEqual(before)
+      else expect((await opened(find)).endpoints).toMatchObject([{ network: name }])
+    })
+    await opened(async host => {
+      await host.sandboxes.remove('web')
+      await host.networks.remove(name)
+    })
+    expect(await world()).toEqual(empty)
+  }
+
+  test('ptp', () => killBoth({ name: 'lines', driver: 'ptp', subnets: ['10.8.0.0/24', 'fd00:8::/64'] }, ['8080:80']))
+  withMacvlan('macvlan', () => killBoth({ name: 'lan', driver: 'macvlan', parent: 'eth0', subnets: [gateways] }, []))
+  test('a bridge with an uplink', () => killBoth({ name: 'lan', parent: 'eth0', subnets: [gateways] }, []))
 })

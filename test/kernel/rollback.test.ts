@@ -170,3 +170,35 @@ plainTest('the plans that are broken are those that change something', () => {
   expect(changes([{ apply: { op: 'lock', path: '/', mode: 'shared' } }, { apply: { op: 'link.list' } }])).toBe(false)
   expect(changes([{ apply: { op: 'file.remove', path: '/x' } }])).toBe(true)
 })
+
+describe('with the other drivers', () => {
+  /** As in freshHost: the neighbour outside is the router. */
+  const onLan = { subnets: [{ subnet: '198.51.100.0/24', gateway: '198.51.100.2', reserved: { host: '198.51.100.1' } }] }
+  const { test: withMacvlan } = requires('root', 'link:macvlan')
+
+  test('a ptp network and its sandboxes, at every place', async () => {
+    const network = { name: 'lines', driver: 'ptp', subnets: ['10.8.0.0/24', 'fd00:8::/64'] } as const
+    expect(await breakEverywhere(() => host.networks.create(network), inTurn)).toBeGreaterThan(50)
+    await host.networks.create(network)
+    const sandbox: SandboxOptions = { name: 'web', network: 'lines', ...twoPorts }
+    expect(await breakEverywhere(() => host.sandboxes.create(sandbox), inTurn)).toBeGreaterThan(30)
+    expect((await host.sandboxes.create(sandbox)).endpoints).toMatchObject([{ ipv4: { prefix: 32 }, ipv6: { prefix: 128 } }])
+  })
+
+  withMacvlan('a macvlan network and its sandboxes, at every place', async () => {
+    const network = { name: 'lan', driver: 'macvlan', parent: 'eth0', ...onLan } as const
+    expect(await breakEverywhere(() => host.networks.create(network), inTurn)).toBeGreaterThan(4)
+    await host.networks.create(network)
+    const sandbox: SandboxOptions = { name: 'web', network: 'lan' }
+    expect(await breakEverywhere(() => host.sandboxes.create(sandbox), inTurn)).toBeGreaterThan(10)
+    expect((await host.sandboxes.create(sandbox)).endpoints).toMatchObject([{ ipv4: { gateway: '198.51.100.2' } }])
+  })
+
+  test('a bridge with an uplink, at every place: the host has its addresses and routes again', async () => {
+    await machine.ip('route', 'add', '203.0.113.0/24', 'via', '198.51.100.2', 'metric', '77')
+    const network = { name: 'lan', parent: 'eth0', ...onLan }
+    expect(await breakEverywhere(() => host.networks.create(network), inTurn)).toBeGreaterThan(15)
+    await host.networks.create(network)
+    expect(await breakEverywhere(() => host.sandboxes.create({ name: 'web', network: 'lan' }), inTurn)).toBeGreaterThan(10)
+  })
+})

@@ -204,6 +204,15 @@ describe('a sandbox on a macvlan network', () => {
     expect((await a.namespace.links.list()).map(({ name }) => name)).toEqual(['lo', 'eth0'])
   })
 
+  test('is given up when its namespace is gone', async () => {
+    await host.networks.create(lan('bridge'))
+    const before = await machine.dump()
+    await host.sandboxes.create({ name: 'a', network: 'lan' })
+    await machine.run('ip', 'netns', 'delete', 'a')
+    expect(await host.recover()).toEqual({ rolledBack: [], repaired: ['a'], damaged: [] })
+    expect(await machine.dump()).toEqual(before)
+  })
+
   test("does not take another's link for its own when an adopted namespace is given back", async () => {
     await host.networks.create(lan('bridge'))
     const shared = new PrivateNamespace('shared')
