@@ -1,6 +1,6 @@
 /** What `explain` says is true: run by sh with iproute2 and nft in an empty namespace, it makes what the native run makes. */
 import { afterEach, beforeEach, expect } from 'vitest'
-import type { Host, NetworkOptions, Operations } from '../../lib/index.js'
+import type { Host, NetworkOptions, Operations, SandboxOptions } from '../../lib/index.js'
 import { explain } from '../../lib/plan/explain.js'
 import { type Between, openBetween } from '../setup/between.js'
 import { dump, freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
@@ -159,11 +159,11 @@ describe('with the other drivers, the explanation of', () => {
   const { test: withMacvlan } = requires('root', 'program:nft', 'program:sysctl', 'link:macvlan')
 
   /** A network, a sandbox on it, and the removal of both. */
-  async function both(network: NetworkOptions, publish: readonly string[]): Promise<void> {
+  async function both(network: NetworkOptions, sandboxOptions: Partial<SandboxOptions>): Promise<void> {
     // What a network leaves on.
     for (const one of [machine, empty]) await one.run('sysctl', '-qw', 'net/ipv4/ip_forward=1', 'net/ipv6/conf/all/forwarding=1')
     const before = await picture(empty, [])
-    const options = { name: 'web', network: network.name, publish }
+    const options = { name: 'web', network: network.name, ...sandboxOptions }
     const made = await same(() => host.networks.create(network), 'networks.create', network)
     const sandbox = await same(() => host.sandboxes.create(options), 'sandboxes.create', options)
     const native = await picture(machine, ['web'])
@@ -176,9 +176,16 @@ describe('with the other drivers, the explanation of', () => {
     expect(await picture(empty, [])).toEqual(before)
   }
 
-  test('a ptp network and a sandbox', () => both({ name: 'lines', driver: 'ptp', subnets: ['10.8.0.0/24', 'fd00:8::/64'] }, ['8080:80']))
-  withMacvlan('a macvlan network and a sandbox', () => both({ name: 'lan', driver: 'macvlan', parent: 'eth0', subnets }, []))
-  test('a bridge with an uplink and a sandbox', () => both({ name: 'lan', parent: 'eth0', bridge: 'br.lan', subnets }, []))
+  test('a ptp network and a sandbox', () =>
+    both(
+      { name: 'lines', driver: 'ptp', subnets: ['10.8.0.0/24', 'fd00:8::/64'] },
+      { ip: '10.8.0.77', ip6: 'fd00:8::77', publish: ['8080:80'] },
+    ))
+  withMacvlan('a macvlan network and a sandbox', () =>
+    both({ name: 'lan', driver: 'macvlan', parent: 'eth0', subnets }, { ip: '198.51.100.77' }),
+  )
+  test('a bridge with an uplink and a sandbox', () =>
+    both({ name: 'lan', parent: 'eth0', bridge: 'br.lan', subnets }, { ip: '198.51.100.77' }))
 })
 
 /** Forwarding stays on, as after `docker network rm`: others may rely on it by now. The kernel answers as a router then, too. */
