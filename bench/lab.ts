@@ -81,7 +81,7 @@ export class Lab implements AsyncDisposable {
       await host.nft('add', 'rule', 'ip', 'byhand', 'out', 'ip', 'saddr', subnet, 'oifname', '!=', 'br0', 'masquerade')
     }
     if (dnat > 0) {
-      const others = Array.from({ length: dnat - 1 }, (_, i) => dnatRule(20_000 + i, `10.99.0.2:${20_000 + i}`))
+      const others = Array.from({ length: dnat - 1 }, (_, i) => dnatRule(10_000 + i, `10.99.0.2:${10_000 + i}`))
       const file = `/run/${host.name}.rules`
       await writeFile(file, ['*nat', ...others, dnatRule(8080, `10.99.0.2:${ports.refuse}`), 'COMMIT', ''].join('\n'))
       await host.run('iptables-restore', file)
@@ -95,11 +95,11 @@ export class Lab implements AsyncDisposable {
   }
 }
 
-/** `count` ports from 20000 on, in ranges that are published one after the other. */
+/** `count` ports from 10000 on, in ranges that are published one after the other. */
 export function ranges(count: number): readonly string[] {
   return Array.from({ length: Math.ceil(count / batch) }, (_, i) => {
-    const first = 20_000 + i * batch
-    return `${first}-${Math.min(first + batch, 20_000 + count) - 1}`
+    const first = 10_000 + i * batch
+    return `${first}-${Math.min(first + batch, 10_000 + count) - 1}`
   })
 }
 

@@ -45,7 +45,7 @@ function lazyModule(path) {
     )
   const functions = names.map(name =>
     kLazyClasses.includes(name)
-      ? `export function ${name}(...args) { return new ${module}.${name}(...args) }
+      ? `export function ${name}(...args) { return new (${module}.${name})(...args) }
          Object.defineProperty(${name}, Symbol.hasInstance, { value: it => it instanceof ${module}.${name} })`
       : `export function ${name}(...args) { return ${module}.${name}(...args) }`,
   )

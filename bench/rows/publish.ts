@@ -11,7 +11,7 @@ const port = '8080:80'
 
 /** What iptables-restore takes. */
 function rules(count: number, address: string): string {
-  return ['*nat', ...Array.from({ length: count }, (_, i) => dnatRule(20_000 + i, `${address}:${20_000 + i}`)), 'COMMIT', ''].join('\n')
+  return ['*nat', ...Array.from({ length: count }, (_, i) => dnatRule(10_000 + i, `${address}:${10_000 + i}`)), 'COMMIT', ''].join('\n')
 }
 
 function iptablesRivals(address: string): readonly Rival[] {
