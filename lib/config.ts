@@ -3,12 +3,14 @@ import * as z from 'zod/mini'
 import { type ErrorFields, invalid } from './errors.js'
 import { bitsOf, contains, containsBlock, formatCidr, networkOf, parseCidr, parseInterface, parseIp, usableOf } from './network/cidr.js'
 import { defaultPools, type Pool } from './network/pools.js'
+import { driverOptions } from './validate/driver-options.js'
 import {
   bindIp,
   cidr,
   dnsOption,
   type Guard,
   hostIpv4,
+  hostIpv6,
   integer,
   ip,
   newIfname,
@@ -17,16 +19,21 @@ import {
   present,
   searchDomain,
 } from './validate/guards.js'
+import { type NetworkDefaults, networkDrivers } from './validate/network-options.js'
 
 /** daemon.json's keys in camelCase. What is absent is the library's to choose. */
 export interface HostConfig {
   /** Address and prefix of the default network's bridge: `172.17.0.1/16`. */
   readonly bip?: string
-  /** An existing bridge for the default network; `none`: there is no default network. */
+  /** Bridge of the default network: an existing one is adopted; `none`: there is no default network. */
   readonly bridge?: string
+  /** The same in IPv6. */
+  readonly bip6?: string
   /** Block that the default network's leases come from. */
   readonly fixedCidr?: string
+  /** Where the default network's sandboxes send what goes outside, if not to the bridge. */
   readonly defaultGateway?: string
+  readonly defaultGatewayV6?: string
   /** bytes; absent: that of the default route's device */
   readonly mtu?: number
   /** Default address that ports are published on (daemon.json's `ip`); absent: all. */
@@ -35,9 +42,12 @@ export interface HostConfig {
   readonly ipForward: boolean
   readonly ipMasq: boolean
   readonly iptables: boolean
+  readonly ip6tables: boolean
   readonly ipv6: boolean
   readonly fixedCidrV6?: string
   readonly defaultAddressPools: readonly Pool[]
+  /** What networks other than the default one are told where they aren't told themselves. */
+  readonly defaultNetworkOpts: NetworkDefaults
   readonly dns: readonly string[]
   readonly dnsSearch: readonly string[]
   readonly dnsOpts: readonly string[]
@@ -58,15 +68,17 @@ function guarded<T>(guard: Guard<T>) {
   )
 }
 
-const interfaceV4: Guard<string> = (value, field) => {
-  if (typeof value !== 'string') throw invalid(field, 'an address with a prefix length', value)
-  const address = parseInterface(value, field)
-  const { first, last } = usableOf(networkOf(address))
-  if (address.family !== 4 || address.value < first.value || address.value > last.value) {
-    throw invalid(field, "a host's IPv4 address with its prefix length, such as 172.17.0.1/16,", value)
+const interfaceOf =
+  (family: 4 | 6, example: string): Guard<string> =>
+  (value, field) => {
+    if (typeof value !== 'string') throw invalid(field, 'an address with a prefix length', value)
+    const address = parseInterface(value, field)
+    const { first, last } = usableOf(networkOf(address))
+    if (address.family !== family || address.value < first.value || address.value > last.value) {
+      throw invalid(field, `a host's IPv${family} address with its prefix length, such as ${example},`, value)
+    }
+    return formatCidr(address)
   }
-  return formatCidr(address)
-}
 
 const cidrOf =
   (family: 4 | 6): Guard<string> =>
@@ -84,20 +96,30 @@ const pool: Guard<Pool> = (value, field) => {
   return { base, size: fields.required('size', integer(prefix, bitsOf(family) - 2)) }
 }
 
+/** Driver → what its networks are told, in Docker's words. */
+const networkDefaults: Guard<NetworkDefaults> = (value, field) => {
+  const fields = object(value, field, networkDrivers)
+  return present(Object.fromEntries(networkDrivers.map(driver => [driver, fields.optional(driver, driverOptions)])))
+}
+
 const schema = z.strictObject({
-  bip: z.optional(guarded(interfaceV4)),
+  bip: z.optional(guarded(interfaceOf(4, '172.17.0.1/16'))),
+  bip6: z.optional(guarded(interfaceOf(6, 'fd00::1/64'))),
   bridge: z.optional(guarded(newIfname)),
   'fixed-cidr': z.optional(guarded(cidrOf(4))),
   'default-gateway': z.optional(guarded(hostIpv4)),
+  'default-gateway-v6': z.optional(guarded(hostIpv6)),
   mtu: z.optional(guarded(integer(68, 65_535))),
   ip: z.optional(guarded(bindIp)),
   icc: z._default(z.boolean(), true),
   'ip-forward': z._default(z.boolean(), true),
   'ip-masq': z._default(z.boolean(), true),
   iptables: z._default(z.boolean(), true),
+  ip6tables: z.optional(z.boolean()),
   ipv6: z._default(z.boolean(), false),
   'fixed-cidr-v6': z.optional(guarded(cidrOf(6))),
   'default-address-pools': z.optional(z.array(guarded(pool))),
+  'default-network-opts': z.optional(guarded(networkDefaults)),
   dns: z._default(z.array(guarded(ip)), []),
   'dns-search': z._default(z.array(guarded(searchDomain)), []),
   'dns-opts': z._default(z.array(guarded(dnsOption)), []),
@@ -115,18 +137,22 @@ export function hostConfig(input: unknown, field = 'config'): HostConfig {
   const known = parsed.data
   const config: HostConfig = present({
     bip: known.bip,
+    bip6: known.bip6,
     bridge: known.bridge,
     fixedCidr: known['fixed-cidr'],
     defaultGateway: known['default-gateway'],
+    defaultGatewayV6: known['default-gateway-v6'],
     mtu: known.mtu,
     ip: known.ip,
     icc: known.icc,
     ipForward: known['ip-forward'],
     ipMasq: known['ip-masq'],
     iptables: known.iptables,
+    ip6tables: known.ip6tables ?? known.iptables,
     ipv6: known.ipv6,
     fixedCidrV6: known['fixed-cidr-v6'],
     defaultAddressPools: known['default-address-pools'] ?? defaultPools,
+    defaultNetworkOpts: known['default-network-opts'] ?? {},
     dns: known.dns,
     dnsSearch: known['dns-search'],
     dnsOpts: known['dns-opts'],
@@ -140,15 +166,28 @@ function withoutUnset(data: object): object {
 }
 
 function refuseConflicts(config: HostConfig, field: string): void {
-  const { bip, bridge, fixedCidr, defaultGateway } = config
-  if (bip === undefined) return
-  if (bridge !== undefined) throw invalid(`${field}.bip`, 'no value beside bridge (which has addresses of its own)', bip)
-  const subnet = networkOf(parseInterface(bip))
-  if (fixedCidr !== undefined && !containsBlock(subnet, parseCidr(fixedCidr))) {
-    throw invalid(`${field}.fixed-cidr`, `a block inside bip's ${formatCidr(subnet)}`, fixedCidr, { range: true })
-  }
-  if (defaultGateway !== undefined && !contains(subnet, parseIp(defaultGateway))) {
-    throw invalid(`${field}.default-gateway`, `an address inside bip's ${formatCidr(subnet)}`, defaultGateway, { range: true })
+  const { bip, bip6, bridge, fixedCidr, fixedCidrV6, defaultGateway, defaultGatewayV6, iptables, ip6tables } = config
+  if (!iptables && ip6tables) throw invalid(`${field}.ip6tables`, 'false beside iptables: false', ip6tables)
+  if (bip === undefined && fixedCidr === undefined && bridge === undefined && defaultGateway !== undefined)
+    throw invalid(`${field}.default-gateway`, 'bip, fixed-cidr or bridge beside it', defaultGateway)
+  if (bip6 === undefined && fixedCidrV6 === undefined && bridge === undefined && defaultGatewayV6 !== undefined)
+    throw invalid(`${field}.default-gateway-v6`, 'bip6, fixed-cidr-v6 or bridge beside it', defaultGatewayV6)
+  const families = [
+    { key: 'bip', bridgeIp: bip, ranges: ['fixed-cidr', fixedCidr], gateways: ['default-gateway', defaultGateway] },
+    { key: 'bip6', bridgeIp: bip6, ranges: ['fixed-cidr-v6', fixedCidrV6], gateways: ['default-gateway-v6', defaultGatewayV6] },
+  ] as const
+  for (const { key, bridgeIp, ranges, gateways } of families) {
+    if (bridgeIp === undefined) continue
+    if (bridge !== undefined) throw invalid(`${field}.${key}`, 'no value beside bridge (which has addresses of its own)', bridgeIp)
+    const subnet = networkOf(parseInterface(bridgeIp))
+    const [rangeKey, range] = ranges
+    if (range !== undefined && !containsBlock(subnet, parseCidr(range))) {
+      throw invalid(`${field}.${rangeKey}`, `a block inside ${key}'s ${formatCidr(subnet)}`, range, { range: true })
+    }
+    const [gatewayKey, gateway] = gateways
+    if (gateway !== undefined && !contains(subnet, parseIp(gateway))) {
+      throw invalid(`${field}.${gatewayKey}`, `an address inside ${key}'s ${formatCidr(subnet)}`, gateway, { range: true })
+    }
   }
 }
 

@@ -320,6 +320,20 @@ export interface NetworkOptions {
   masquerade?: boolean
   /** Add a ULA /64 when no IPv6 subnet is given. Default false. */
   ipv6?: boolean
+  /**
+   * Fixed address that connections go out with, one of each family, instead of the outgoing link's own; also where it is not an address
+   * of this host (Docker's `com.docker.network.host_ipv4` and `host_ipv6`). Default: masquerade.
+   */
+  snat?: string | readonly string[]
+  /**
+   * Host address of published ports that name none, one of each family; `0.0.0.0` alone means all of both
+   * (`com.docker.network.bridge.host_binding_ipv4`). Default: `ip` of the host's configuration, else all.
+   */
+  bindAddress?: string | readonly string[]
+  /** Sandboxes call their links to this network so, with the lowest free number (`com.docker.network.container_iface_prefix`). Default `eth`. */
+  ifnamePrefix?: string
+  /** The same in Docker's words, as `docker network create -o`: `{ 'com.docker.network.bridge.name': 'br7' }`. An unknown one is an error. */
+  options?: Readonly<Record<string, string>>
   labels?: Labels
 }
 
@@ -551,8 +565,8 @@ export interface OpenHostOptions extends Op {
   stateDir?: string
   /** Default: the calling process's own. */
   netns?: NamespaceRef
-  /** Docker's daemon.json network keys. */
-  config?: object
+  /** Network keys of Docker's daemon.json, or the absolute path of a file with them. Default: what `/etc/netmode/config.json` says, if it is there. */
+  config?: object | string
   /** Put right what a dead process or others left behind. Default true. */
   repair?: boolean
   /** Serve names on user-defined networks, or wait to. Default true; false is for processes that end soon. */

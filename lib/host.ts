@@ -8,6 +8,7 @@ import { NameService } from './dns/name-service.js'
 import { errnoName, fail, invalid } from './errors.js'
 import { Firewall } from './firewall/firewall.js'
 import { tableName } from './firewall/ruleset.js'
+import { readHostConfig } from './host-config.js'
 import { readStats } from './inspection/statistics.js'
 import { NamedNamespaces } from './namespace/named-namespaces.js'
 import { Namespace } from './namespace/namespace.js'
@@ -39,7 +40,8 @@ export async function openHost(options: OpenHostOptions = {}): Promise<Host> {
 
 /** As `openHost`, with something between policy and kernel: how tests make single ops fail. */
 export async function openHostWith(options: OpenHostOptions, between: (mechanism: Mechanism) => Mechanism): Promise<Host> {
-  const { stateDir, netns, config, repair, nameService, signal } = openOptions(options)
+  const { stateDir, netns, config: given, repair, nameService, signal } = openOptions(options)
+  const config = await readHostConfig(given)
   const mechanism = between(new KernelMechanism(netns))
   try {
     const [identity, listing] = (await mechanism.run(
@@ -64,7 +66,8 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
             ? `/proc/${netns.pid}/ns/net`
             : `/proc/${process.pid}/fd/${netns.fd}`
     const bridgeFilter = await readBridgeFilter(mechanism)
-    const firewall = new Firewall({ stateFolder: layout.root, loopback6: !bridgeFilter.ip6 }, table !== undefined, config.iptables)
+    const rules = { stateFolder: layout.root, loopback6: !bridgeFilter.ip6, ip6: config.ip6tables }
+    const firewall = new Firewall(rules, table !== undefined, config.iptables)
     const parts = { mechanism, layout, config, netnsPath, identity, bridgeFilter }
     const host = new OpenHost(parts, firewall, await thisProcess(), nameService)
     if (repair) await host.recover({ ...(signal && { signal }) })

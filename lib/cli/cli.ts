@@ -1,4 +1,5 @@
 /** What all commands share: the global options, the host, and the way out for data. */
+import { resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Host, Op } from '../contract.js'
 import { Signals } from './signals.js'
@@ -13,6 +14,7 @@ export class Cli {
   format: 'table' | 'json' = 'table'
   #stateDir: string | undefined
   #netns: string | undefined
+  #config: string | undefined
 
   /** Gives a command and those below it the global options, so that they may stand anywhere. */
   addGlobals(command: Command): void {
@@ -28,6 +30,10 @@ export class Cli {
       }),
       new Option('--host-netns <path>', 'network namespace to work from (default: this one)').argParser((value: string) => {
         this.#netns = value
+        return value
+      }),
+      new Option('--config <file>', 'network keys of a daemon.json (default: /etc/netmode/config.json)').argParser((value: string) => {
+        this.#config = resolve(value)
         return value
       }),
     ]
@@ -48,6 +54,7 @@ export class Cli {
     const where = {
       ...(this.#stateDir !== undefined && { stateDir: this.#stateDir }),
       ...(this.#netns !== undefined && { netns: this.#netns }),
+      ...(this.#config !== undefined && { config: this.#config }),
     }
     const host = await openHost({ ...where, repair, nameService, ...op })
     try {

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { NetworkOptions, Subnet } from '../contract.js'
 import { invalid } from '../errors.js'
 import { contains, containsBlock, parseCidr, parseIp } from '../network/cidr.js'
+import { driverOptions } from '../validate/driver-options.js'
 import { given, labels, pair, repeat, wholeNumber } from './flags.js'
 
 export interface NetworkFlags {
@@ -44,7 +45,7 @@ export function networkOptions(name: string, flags: NetworkFlags): NetworkOption
   const { driver, internal, icc, masquerade, ipv6, mtu } = flags
   const subnets = subnetsOf(flags)
   return {
-    ...Object.assign({}, ...(flags.opt ?? []).map(driverOption)),
+    ...driverOptions(labels(flags.opt) ?? {}, '--opt'),
     ...given({ internal, icc, masquerade, ipv6, mtu, labels: labels(flags.label) }),
     name,
     ...(driver !== undefined && { driver: driver as NonNullable<NetworkOptions['driver']> }), // checked by create()
@@ -84,32 +85,4 @@ function subnetsOf({ subnet = [], ipRange = [], gateway = [], auxAddress = [] }:
     options.reserved = { ...options.reserved, [name]: address }
   }
   return subnets.map(({ options }) => options)
-}
-
-type Reader = (value: string, key: string) => Partial<NetworkOptions>
-
-const truth = (value: string, key: string): boolean => {
-  if (value !== 'true' && value !== 'false' && value !== '1' && value !== '0') throw invalid(`--opt ${key}`, 'true or false', value)
-  return value === 'true' || value === '1'
-}
-
-/** Docker's names for what a network can be told. */
-const driverOptions: Readonly<Record<string, Reader>> = {
-  'com.docker.network.bridge.name': bridge => ({ bridge }),
-  'com.docker.network.bridge.enable_icc': (value, key) => ({ icc: truth(value, key) }),
-  'com.docker.network.bridge.enable_ip_masquerade': (value, key) => ({ masquerade: truth(value, key) }),
-  'com.docker.network.driver.mtu': (value, key) => {
-    if (!/^\d{1,9}$/.test(value)) throw invalid(`--opt ${key}`, 'a whole number', value)
-    return { mtu: Number(value) }
-  },
-  parent: parent => ({ parent }),
-  macvlan_mode: mode => ({ macvlanMode: mode as NonNullable<NetworkOptions['macvlanMode']> }), // checked by create(), as the next one
-  ipvlan_mode: mode => ({ ipvlanMode: mode as NonNullable<NetworkOptions['ipvlanMode']> }),
-}
-
-function driverOption(text: string): Partial<NetworkOptions> {
-  const [key, value] = pair(text)
-  const read = Object.hasOwn(driverOptions, key) ? driverOptions[key] : undefined
-  if (!read) throw invalid('--opt', `one of ${Object.keys(driverOptions).join(', ')}`, key)
-  return read(value, key)
 }

@@ -15,6 +15,8 @@ export interface FirewallSubnets {
   readonly icc: boolean
   /** Outgoing connections get the host's address. */
   readonly masquerade: boolean
+  /** Or this one, which need not be the outgoing link's, nor any of the host's; at most one of each family. */
+  readonly snat?: readonly string[]
 }
 
 export interface FirewallNetwork extends FirewallSubnets {
@@ -62,19 +64,26 @@ export function networkElements(network: FirewallNetwork): Step[] {
 }
 
 /** Where sandboxes are, and which of them go out with the host's address. */
-export function subnetElements({ subnets4, subnets6, internal, masquerade }: FirewallSubnets): Element[] {
-  const outgoing = masquerade && !internal
+export function subnetElements(network: FirewallSubnets): Element[] {
+  const { subnets4, subnets6 } = network
   return [
     ...subnets4.map(subnet => block('inside4', subnet)),
     ...subnets6.map(subnet => block('inside6', subnet)),
-    ...(outgoing ? subnets4.map(subnet => block('masquerade4', subnet)) : []),
-    ...(outgoing ? subnets6.map(subnet => block('masquerade6', subnet)) : []),
+    ...subnets4.flatMap(subnet => outgoing(network, 4, subnet)),
+    ...subnets6.flatMap(subnet => outgoing(network, 6, subnet)),
   ]
 }
 
 /** Puts an element in; the undo takes it out, and an absent one is fine. */
 export function change(element: Element): Step {
   return { apply: add(element), undo: remove(add(element)) }
+}
+
+/** What becomes of the source of connections that leave the network. */
+function outgoing({ internal, masquerade, snat = [] }: FirewallSubnets, version: 4 | 6, subnet: string): Element[] {
+  if (internal || !masquerade) return []
+  const fixed = snat.find(address => versionOf(address) === version)
+  return [fixed === undefined ? block(`masquerade${version}`, subnet) : { ...block(`snat${version}`, subnet), data: [ip(fixed)] }]
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The firewall of one host: whether the table is there, and the steps that make it and fill it. */
 import { errnoName } from '../errors.js'
 import { PlanFailure } from '../plan/mechanism.js'
-import type { Step } from '../plan/op.js'
+import type { Op, Step } from '../plan/op.js'
 import { type TableOptions, tableSteps } from './ruleset.js'
 
 export class Firewall {
@@ -27,9 +27,10 @@ export class Firewall {
     return this.#there || !this.enabled ? [] : this.tableSteps()
   }
 
-  /** Without those that write rules, if none are to be written. */
+  /** Without those that write rules, or rules of IPv6, if none are to be written. */
   allowed(steps: readonly Step[]): Step[] {
-    return steps.filter(({ apply }) => this.enabled || !apply.op.startsWith('nft.'))
+    const { ip6 = true } = this.#table
+    return steps.filter(({ apply }) => (this.enabled || !apply.op.startsWith('nft.')) && (ip6 || !isOfIp6(apply)))
   }
 
   /** What makes the table, whatever is known of it. */
@@ -73,4 +74,9 @@ export class Firewall {
     await this.#rebuild()
     return true
   }
+}
+
+/** An element that is about IPv6. */
+function isOfIp6(op: Op): boolean {
+  return (op.op === 'nft.element.add' || op.op === 'nft.element.delete') && /6(_any)?$/.test(op.set)
 }

@@ -233,6 +233,18 @@ export function dnatByMap(version: IpVersion, fields: readonly Field[], map: str
   }
 }
 
+/** `snat ip to ip saddr map @MAP`: the map's data are addresses. */
+export function snatByMap(version: IpVersion, field: Field, map: string): Part {
+  return {
+    text: `snat ${version} to ${field.text} map @${map}`,
+    compile: known => [
+      ...loadAll([field], known),
+      { expr: 'lookup', set: map, sreg: 1, dreg: 1 },
+      { expr: 'nat', type: 'snat', family: version, address: registerAt(0) },
+    ],
+  }
+}
+
 // ---------------------------------------------------------------------------------------------------- registers
 
 const join = (fields: readonly Field[]): string => fields.map(field => field.text).join(' . ')

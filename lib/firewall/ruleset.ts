@@ -28,6 +28,7 @@ import {
   oifname,
   type Rule,
   rule,
+  snatByMap,
   startsWith,
 } from './rule.js'
 import { place, behind as priorities } from './table.js'
@@ -52,18 +53,20 @@ export interface TableOptions {
    * (`net/bridge/bridge-nf-call-ip6tables` is 1): the way back fails there, and a refused connection is better than a hanging one.
    */
   readonly loopback6?: boolean
+  /** Whether IPv6 packets are any of its business (daemon.json's `ip6tables`). Default true. */
+  readonly ip6?: boolean
 }
 
 /**
  * Makes the table with its sets, maps, chains and rules. All or nothing if run in one transaction: EEXIST on the first op when
  * the table is there, and the first op's undo takes all away.
  */
-export function tableSteps({ stateFolder, loopback6 = true }: TableOptions): Step[] {
+export function tableSteps({ stateFolder, loopback6 = true, ip6 = true }: TableOptions): Step[] {
   const table: Step = {
     apply: { op: 'nft.table.add', ...place, comment: stateFolder, exclusive: true },
     undo: { op: 'nft.table.delete', ...place, missingOk: true },
   }
-  const chains = chainsOf(loopback6)
+  const chains = ip6 ? chainsOf(loopback6) : chainsOf(loopback6).map(withoutIp6)
   return [
     table,
     ...sets.map((set): Step => ({ apply: { op: 'nft.set.add', ...place, ...set } })),
@@ -106,6 +109,9 @@ const sets: readonly SetShape[] = [
   { set: 'inside6', key: ['ipv6_addr'], interval: true },
   { set: 'masquerade4', key: ['ipv4_addr'], interval: true },
   { set: 'masquerade6', key: ['ipv6_addr'], interval: true },
+  // Subnet → the address that it goes out with.
+  { set: 'snat4', key: ['ipv4_addr'], data: ['ipv4_addr'], interval: true },
+  { set: 'snat6', key: ['ipv6_addr'], data: ['ipv6_addr'], interval: true },
 ]
 
 interface ChainShape {
@@ -130,6 +136,11 @@ function chainsOf(loopback6: boolean): readonly ChainShape[] {
     { chain: 'postrouting', base: { type: 'nat', hook: 'postrouting', priority: priorities.srcnat }, rules: postrouting },
     { chain: 'forward', base: { type: 'filter', hook: 'forward', priority: priorities.filter }, rules: forward },
   ]
+}
+
+/** Lets IPv6 packets through before any rule sees them. */
+function withoutIp6(chain: ChainShape): ChainShape {
+  return chain.base ? { ...chain, rules: [rule(isVersion('ip6'), accept), ...chain.rules] } : chain
 }
 
 /**
@@ -171,6 +182,8 @@ const postrouting = [
   rule(inSet(oifname, 'bridges'), ctStatus('dnat'), inSet(ip6Source, 'inside6'), masquerade),
   rule(inSet(oifname, 'bridges'), ctStatus('dnat'), inSet(ipDestination, 'lan4'), masquerade),
   rule(inSet(oifname, 'bridges'), ctStatus('dnat'), inSet(ip6Destination, 'lan6'), masquerade),
+  rule(notInSet(oifname, 'bridges'), snatByMap('ip', ipSource, 'snat4')),
+  rule(notInSet(oifname, 'bridges'), snatByMap('ip6', ip6Source, 'snat6')),
   rule(notInSet(oifname, 'bridges'), inSet(ipSource, 'masquerade4'), masquerade),
   rule(notInSet(oifname, 'bridges'), inSet(ip6Source, 'masquerade6'), masquerade),
 ]

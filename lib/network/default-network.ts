@@ -1,7 +1,8 @@
 /** The default network: what daemon.json's keys say of it. */
 import type { HostConfig } from '../config.js'
 import type { NetworkOptions, Subnet } from '../contract.js'
-import { formatCidr, networkOf, parseInterface } from './cidr.js'
+import type { Wishes } from './adoption.js'
+import { contains, formatCidr, networkOf, parseCidr, parseInterface, parseIp } from './cidr.js'
 
 /** The default network, which is made when it is first used. */
 export const defaultNetwork = 'bridge'
@@ -14,7 +15,11 @@ export function hasDefaultNetwork(config: HostConfig): boolean {
 
 /** The options that `networks.create` would have been given for it. */
 export function defaultNetworkOptions(config: HostConfig): NetworkOptions {
-  const subnets = [subnet4(config), subnet6(config)].filter(one => one !== undefined)
+  const { bip, bip6, ipv6, fixedCidr, fixedCidrV6, defaultGateway, defaultGatewayV6 } = config
+  const subnets = [
+    subnetOf(bip, fixedCidr, defaultGateway, 'DefaultGatewayIPv4'),
+    ipv6 ? subnetOf(bip6, fixedCidrV6, defaultGatewayV6, 'DefaultGatewayIPv6') : undefined,
+  ].filter(one => one !== undefined)
   return {
     name: defaultNetwork,
     bridge: config.bridge ?? defaultDevice,
@@ -22,22 +27,27 @@ export function defaultNetworkOptions(config: HostConfig): NetworkOptions {
     ...(config.mtu !== undefined && { mtu: config.mtu }),
     icc: config.icc,
     masquerade: config.ipMasq,
-    ipv6: config.ipv6,
+    ipv6,
   }
+}
+
+/** What an existing bridge is asked for. */
+export function wishesOf({ fixedCidr, fixedCidrV6, defaultGateway, defaultGatewayV6 }: HostConfig): Wishes {
+  return { ranges: { 4: fixedCidr, 6: fixedCidrV6 }, gateways: { 4: defaultGateway, 6: defaultGatewayV6 } }
 }
 
 /** `bip` is the bridge's own address with its prefix; `fixed-cidr` alone is a subnet as well. */
-function subnet4({ bip, fixedCidr, defaultGateway }: HostConfig): Subnet | undefined {
-  if (bip === undefined)
-    return fixedCidr === undefined ? undefined : { subnet: fixedCidr, ...(defaultGateway !== undefined && { gateway: defaultGateway }) }
-  const bridge = parseInterface(bip)
-  return {
-    subnet: formatCidr(networkOf(bridge)),
-    gateway: bip.slice(0, bip.indexOf('/')),
-    ...(fixedCidr !== undefined && { range: fixedCidr }),
+function subnetOf(bip: string | undefined, range: string | undefined, gateway: string | undefined, reservedAs: string): Subnet | undefined {
+  const reserved = gateway === undefined ? {} : { reserved: { [reservedAs]: gateway } }
+  if (bip === undefined) {
+    if (range === undefined) return undefined
+    return { subnet: range, ...(gateway !== undefined && contains(parseCidr(range), parseIp(gateway)) && { gateway }) }
   }
-}
-
-function subnet6({ ipv6, fixedCidrV6 }: HostConfig): Subnet | undefined {
-  return ipv6 && fixedCidrV6 !== undefined ? { subnet: fixedCidrV6 } : undefined
+  const own = bip.slice(0, bip.indexOf('/'))
+  return {
+    subnet: formatCidr(networkOf(parseInterface(bip))),
+    gateway: own,
+    ...(range !== undefined && { range }),
+    ...(gateway !== own && reserved),
+  }
 }

@@ -6,29 +6,40 @@ import { fail, invalid } from '../errors.js'
 import { randomMac } from '../sandbox/mac.js'
 import type { NetworkRecord, SubnetRecord } from '../state/records.js'
 import { type ValidNetworkOptions, type ValidSubnet, validSubnet } from '../validate/network-options.js'
-import { formatCidr, overlaps, parseCidr } from './cidr.js'
+import { adoptedRecord, adoptedSubnets, findBridge } from './adoption.js'
+import { familyOf, formatCidr, overlaps, parseCidr } from './cidr.js'
+import { defaultNetwork, wishesOf } from './default-network.js'
 import type { HostFacts } from './host-facts.js'
 import { findParent } from './parent.js'
-import { chooseSubnet, defaultPools, type Taken, ulaPool } from './pools.js'
+import { chooseSubnet, defaultPools, type Pool, type Taken, ulaPool } from './pools.js'
+
+/** What a draft is made of besides the options. */
+export interface Circumstances {
+  readonly facts: HostFacts
+  readonly config: HostConfig
+  /** Every network that there is. */
+  readonly networks: readonly NetworkRecord[]
+  readonly hostId: string
+}
 
 /**
  * What a network would be. One on a LAN has the LAN's own subnet, to which the host has a route.
- * @throws SUBNET_OVERLAP, EXHAUSTED, INVALID_ARGUMENT, and NOT_FOUND or BUSY for its parent
+ * @throws SUBNET_OVERLAP, EXHAUSTED, EXISTS, UNSUPPORTED, INVALID_ARGUMENT, and NOT_FOUND or BUSY for its parent
  */
-export function draftNetwork(
-  options: ValidNetworkOptions,
-  facts: HostFacts,
-  others: readonly NetworkRecord[],
-  config: HostConfig,
-  hostId: string,
-): NetworkRecord {
-  const id = randomBytes(32).toString('hex')
-  const parent = options.parent === undefined ? undefined : findParent(options.parent, facts.links, others)
-  const taken = parent ? facts.networks : facts.taken
+export function draftNetwork(asked: ValidNetworkOptions, { facts, config, networks, hostId }: Circumstances): NetworkRecord {
+  if (asked.snat.length > 0) refuseWithoutRules(asked, config)
+  const parent = asked.parent === undefined ? undefined : findParent(asked.parent, facts.links, networks)
+  const found = parent ? undefined : findBridge(asked, facts, networks)
+  const wishes = asked.name === defaultNetwork ? wishesOf(config) : undefined
+  const options = found ? { ...asked, subnets: adoptedSubnets(asked, found, wishes) } : asked
+  const clear = found ? facts.taken.filter(({ device }) => device !== found.link.name) : facts.taken
+  const taken = parent ? facts.networks : clear
   for (const { subnet } of options.subnets) refuseOverlap(subnet, options.name, taken)
-  const mtu = options.mtu ?? parent?.mtu ?? config.mtu ?? facts.mtu
+  const mtu = options.mtu ?? (found?.link ?? parent)?.mtu ?? config.mtu ?? facts.mtu
   if (parent && mtu > parent.mtu) throw invalid('mtu', `at most ${parent.mtu}, as ${options.parent} has`, mtu, { range: true })
   if (options.ipv6 && mtu < 1280) throw invalid('mtu', 'at least 1280 for IPv6', mtu, { range: true })
+  const id = randomBytes(32).toString('hex')
+  const subnets = subnetsOf(options, taken, config, hostId).map(record)
   return {
     version: 1,
     id,
@@ -36,16 +47,21 @@ export function draftNetwork(
     phase: 'creating',
     driver: options.driver,
     device: deviceOf(options, id),
-    mac: parent?.mac ?? randomMac(),
+    mac: (found?.link ?? parent)?.mac ?? randomMac(),
     ...(options.parent !== undefined && { parent: options.parent }),
     ...(parent?.vlan && { vlan: parent.vlan }),
+    ...(found && { adopted: adoptedRecord(found, subnets, networks) }),
     ...(options.macvlanMode && { macvlanMode: options.macvlanMode }),
     ...(options.ipvlanMode && { ipvlanMode: options.ipvlanMode }),
     mtu,
-    subnets: subnetsOf(options, taken, config, hostId).map(record),
+    subnets,
     icc: options.icc,
     internal: options.internal,
     masquerade: options.masquerade && !parent,
+    ...(options.snat.length > 0 && { snat: [...options.snat] }),
+    ...(options.bindAddress.length > 0 && { bindAddress: [...options.bindAddress] }),
+    ...(options.ifnamePrefix !== undefined && { ifnamePrefix: options.ifnamePrefix }),
+    ...(!(config.iptables && config.ip6tables) && { withoutRules: config.iptables ? [6] : [4, 6] }),
     labels: { ...options.labels },
     created: new Date().toISOString(),
   }
@@ -62,6 +78,13 @@ function deviceOf({ driver, bridge, parent }: ValidNetworkOptions, id: string): 
   }
 }
 
+/** A promise that only a rule could keep. */
+function refuseWithoutRules({ name, snat }: ValidNetworkOptions, { iptables, ip6tables }: HostConfig): void {
+  const key = iptables ? 'ip6tables' : 'iptables'
+  if (iptables && (ip6tables || !snat.some(address => familyOf(address) === 6))) return
+  throw fail('UNSUPPORTED', `Network ${name} needs rules for its fixed outbound address, and config.${key} is false`, { field: 'snat' })
+}
+
 function refuseOverlap(subnet: string, name: string, taken: readonly Taken[]): void {
   const block = parseCidr(subnet)
   const other = taken.find(({ cidr }) => overlaps(parseCidr(cidr), block))
@@ -73,14 +96,18 @@ function refuseOverlap(subnet: string, name: string, taken: readonly Taken[]): v
     })
 }
 
-/** Those given, and one of each family that is missing: IPv4 always, IPv6 if asked for. */
+/** Those given, and one of each family that is missing: IPv4 if none is given at all, IPv6 if asked for. */
 function subnetsOf(options: ValidNetworkOptions, taken: readonly Taken[], config: HostConfig, hostId: string): ValidSubnet[] {
-  const has = (family: 4 | 6) => options.subnets.some(subnet => subnet.family === family)
-  const subnets = [...options.subnets]
-  if (subnets.length === 0)
-    subnets.push(validSubnet(chooseSubnet({ family: 4, pools: config.defaultAddressPools ?? defaultPools, taken }).subnet))
-  if (options.ipv6 && !has(6)) subnets.push(validSubnet(chooseSubnet({ family: 6, pools: [ulaPool(hostId)], taken }).subnet))
-  return subnets
+  const has6 = options.subnets.some(({ family }) => family === 6)
+  const chosen = (family: 4 | 6) => validSubnet(chooseSubnet({ family, pools: poolsOf(family, config, hostId), taken }).subnet)
+  return [...options.subnets, ...(options.subnets.length === 0 ? [chosen(4)] : []), ...(options.ipv6 && !has6 ? [chosen(6)] : [])]
+}
+
+/** A family that the configuration has no pools for keeps its own. */
+function poolsOf(family: 4 | 6, { defaultAddressPools }: HostConfig, hostId: string): readonly Pool[] {
+  const configured = defaultAddressPools.filter(({ base }) => familyOf(base) === family)
+  if (configured.length > 0) return configured
+  return family === 4 ? defaultPools : [ulaPool(hostId)]
 }
 
 function record({ subnet, gateway, range, reserved }: ValidSubnet): SubnetRecord {
@@ -123,8 +150,15 @@ export function differences(options: ValidNetworkOptions, existing: NetworkRecor
   note('internal', options.internal === existing.internal)
   note('masquerade', existing.parent !== undefined || options.masquerade === existing.masquerade)
   note('ipv6', options.ipv6 === existing.subnets.some(({ subnet }) => subnet.includes(':')))
+  note('snat', sameAddresses(options.snat, existing.snat))
+  note('bindAddress', sameAddresses(options.bindAddress, existing.bindAddress))
+  note('ifnamePrefix', options.ifnamePrefix === existing.ifnamePrefix)
   note('labels', sameEntries(options.labels, existing.labels))
   return [...new Set(differ)]
+}
+
+function sameAddresses(a: readonly string[], b: readonly string[] = []): boolean {
+  return a.length === b.length && a.every(address => b.includes(address))
 }
 
 function sameEntries(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {

@@ -1,12 +1,13 @@
 /** What a new network has to know of the host: the routes it must not overlap, the MTU on the way out. */
 import { readFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 
-import type { Link, Route } from '../plan/kernel-objects.js'
+import type { Address, Link, Route } from '../plan/kernel-objects.js'
 import type { Mechanism } from '../plan/mechanism.js'
 import type { Plan } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
 import type { NetworkRecord } from '../state/records.js'
-import { formatCidr, networkOf, parseInterface } from './cidr.js'
+import { bitsOf, formatCidr, networkOf, parseInterface, parseIp } from './cidr.js'
 import type { Taken } from './pools.js'
 
 /** Facts about the host, read in one trip. */
@@ -18,14 +19,15 @@ export interface HostFacts {
   /** Those among them that are other networks'. */
   readonly networks: readonly Taken[]
   readonly links: readonly Link[]
+  readonly addresses: readonly Address[]
 }
 
 /** Reads routes, links and the resolver's name servers. */
 export async function readHostFacts(mechanism: Mechanism, networks: readonly NetworkRecord[], signal?: AbortSignal): Promise<HostFacts> {
-  const lists: Plan = [{ apply: { op: 'route.list', table: 0 } }, { apply: { op: 'link.list' } }]
-  const [routes, links] = (await mechanism.run(lists, signal).catch(error => {
+  const lists: Plan = [{ apply: { op: 'route.list', table: 0 } }, { apply: { op: 'link.list' } }, { apply: { op: 'address.list' } }]
+  const [routes, links, addresses] = (await mechanism.run(lists, signal).catch(error => {
     throw translate(error, signal)
-  })) as [Route[], Link[]]
+  })) as [Route[], Link[], Address[]]
   const names = new Map(links.map(link => [link.index, link]))
   const byNetworks = takenByNetworks(networks)
   return {
@@ -33,6 +35,7 @@ export async function readHostFacts(mechanism: Mechanism, networks: readonly Net
     networks: byNetworks,
     mtu: outwardMtu(routes, names),
     taken: [...byNetworks, ...takenByRoutes(routes, names), ...(await takenByResolvers())],
+    addresses,
   }
 }
 
@@ -49,25 +52,43 @@ function linkOf(route: Route): number | undefined {
 
 function takenByRoutes(routes: readonly Route[], links: ReadonlyMap<number, Link>): Taken[] {
   return routes
-    .filter(
-      route =>
-        route.to !== 'default' &&
-        (route.type === 'unicast' || route.type === 'local' || route.type === 'blackhole' || route.type === 'unreachable'),
-    )
-    .filter(route => !/^(127\.|::1\/|fe80:|ff00:|ff02:)/.test(route.to))
-    .map(route => {
+    .filter(route => route.to !== 'default' && ['unicast', 'local', 'blackhole', 'unreachable', 'prohibit'].includes(route.type))
+    .filter(route => !isLocal(route.to))
+    .map((route): Taken => {
       const device = links.get(linkOf(route) ?? 0)?.name
-      return { cidr: formatCidr(networkOf(parseInterface(route.to))), why: `a route${device === undefined ? '' : ` through ${device}`}` }
+      const cidr = formatCidr(networkOf(parseInterface(route.to)))
+      if (route.type !== 'unicast' && route.type !== 'local') return { cidr, why: `a route of type ${route.type}` }
+      return device === undefined ? { cidr, why: 'a route' } : { cidr, why: `a route through ${device}`, device }
     })
+}
+
+/** Of loopback, link-local or multicast: no network is ever made there. */
+function isLocal(address: string): boolean {
+  return /^(127\.|::1(\/|$)|fe80:|ff00:|ff02:)/.test(address)
 }
 
 function takenByNetworks(networks: readonly NetworkRecord[]): Taken[] {
   return networks.flatMap(network => network.subnets.map(({ subnet }) => ({ cidr: subnet, why: `network ${network.name}` })))
 }
 
+/** systemd's stub names no server that is far away; its own file does. */
+const resolverFiles = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf']
+
 async function takenByResolvers(): Promise<Taken[]> {
-  const text = await readFile('/etc/resolv.conf', 'utf8').catch(() => '')
-  return [...text.matchAll(/^nameserver[ \t]+(\d+\.\d+\.\d+\.\d+)[ \t]*$/gm)]
-    .map(([, address]) => ({ cidr: `${address}/32`, why: 'a name server of /etc/resolv.conf' }))
-    .filter(({ cidr }) => !cidr.startsWith('127.'))
+  const found = await Promise.all(
+    resolverFiles.map(async file => {
+      const text = await readFile(file, 'utf8').catch(() => '')
+      return [...text.matchAll(/^nameserver[ \t]+([\d.]+|[\da-fA-F:.]*:[\da-fA-F:.]*)[ \t]*$/gm)]
+        .map(([, address = '']) => address)
+        .filter(address => isIP(address) !== 0 && !isLocal(address))
+        .map(address => ({ cidr: blockOf(address), why: `a name server of ${file}` }))
+    }),
+  )
+  return found.flat()
+}
+
+/** An address as a block of its own. */
+function blockOf(address: string): string {
+  const ip = parseIp(address)
+  return formatCidr({ ...ip, prefix: bitsOf(ip.family) })
 }

@@ -1,5 +1,6 @@
 /** Where the name service of a network is met. Pure. */
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from '../state/records.js'
+import { familyOf } from './cidr.js'
 import { defaultNetwork } from './default-network.js'
 
 /**
@@ -10,10 +11,11 @@ export const namePort = 28_269
 
 /**
  * The host's addresses that sandboxes of a network ask for names: its gateways. None on the default network, as with Docker, nor
- * where the gateway isn't the host.
+ * where the gateway isn't the host, nor where no rule leads to it.
  */
-export function nameServersOf({ name, driver, parent, subnets }: NetworkRecord): readonly string[] {
-  return name !== defaultNetwork && driver === 'bridge' && parent === undefined ? subnets.map(({ gateway }) => gateway) : []
+export function nameServersOf({ name, driver, parent, subnets, withoutRules = [] }: NetworkRecord): readonly string[] {
+  if (name === defaultNetwork || driver !== 'bridge' || parent !== undefined) return []
+  return subnets.map(({ gateway }) => gateway).filter(gateway => !withoutRules.includes(familyOf(gateway)))
 }
 
 /** A sandbox's endpoints on networks that have names. */

@@ -9,13 +9,14 @@ import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan, Step } from '../plan/op.js'
 import { changedMeanwhile, translate } from '../plan/translate.js'
 import { lockRoot } from '../state/lock.js'
-import { type EndpointRecord, format, type NetworkRecord } from '../state/records.js'
+import { type AdoptedRecord, type EndpointRecord, format, type NetworkRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 import { hasLabels, filter as validFilter } from '../validate/call-options.js'
 import { networkName } from '../validate/guards.js'
 import { networkOptions } from '../validate/network-options.js'
 import { defaultNetwork, defaultNetworkOptions, hasDefaultNetwork } from './default-network.js'
 import { differences, draftNetwork } from './draft.js'
+import { ownSysctls } from './drivers/bridge.js'
 import { driverOf } from './drivers/drivers.js'
 import { readHostFacts } from './host-facts.js'
 import { networkInfo } from './inspect.js'
@@ -38,7 +39,7 @@ export class Networks {
   }
 
   async create(options: NetworkOptions, op: Op = {}): Promise<Network> {
-    const valid = networkOptions(options)
+    const valid = networkOptions(options, this.#context.config.defaultNetworkOpts)
     for (let attempt = 1; ; attempt++) {
       if (await this.#current(valid.name, op.signal))
         throw fail('EXISTS', `A network called ${valid.name} exists`, { field: 'name', subject: valid.name })
@@ -46,13 +47,14 @@ export class Networks {
       try {
         return this.#handle(await this.#make(record, op.signal))
       } catch (error) {
-        if (attempt === attempts || !(await this.#firewall.canRetry(error))) throw translate(error, op.signal)
+        if (attempt === attempts || !(isLookedAtTooEarly(error) || (await this.#firewall.canRetry(error))))
+          throw translate(error, op.signal)
       }
     }
   }
 
   async ensure(options: NetworkOptions, op: Op = {}): Promise<Network> {
-    const valid = networkOptions(options)
+    const valid = networkOptions(options, this.#context.config.defaultNetworkOpts)
     const existing = await this.#current(valid.name, op.signal)
     if (existing === undefined) {
       try {
@@ -210,6 +212,7 @@ export class Networks {
     const { layout } = this.#context
     const path = layout.network(record.name)
     return [
+      ...(record.adopted ? [{ apply: { op: 'expect.names', path: layout.networks, names: record.adopted.beside } } as const] : []),
       { apply: { op: 'file.write', path, text: format(record), how: 'create' }, undo: { op: 'file.remove', path }, journal: true },
       {
         apply: { op: 'folder.create', path: layout.networkLeases(record.id) },
@@ -222,7 +225,7 @@ export class Networks {
 
   /** The plan of `create`. */
   async createPlan(options: NetworkOptions): Promise<Step[]> {
-    return this.#planFor(await this.#draft(networkOptions(options)))
+    return this.#planFor(await this.#draft(networkOptions(options, this.#context.config.defaultNetworkOpts)))
   }
 
   /** The plan of `remove`; fails at `expect.names` while endpoints live. */
@@ -255,12 +258,31 @@ export class Networks {
     const { mechanism, config, layout } = this.#context
     const { records } = await this.#store.networks()
     const facts = await readHostFacts(mechanism, records, signal)
-    const drafted = draftNetwork(valid, facts, records, config, layout.root)
-    const { parent, vlan, driver } = drafted
+    const drafted = draftNetwork(valid, { facts, config, networks: records, hostId: layout.root })
+    const { parent, vlan, driver, adopted } = drafted
     const hasUplink = driver === 'bridge' && parent !== undefined && vlan === undefined
-    const record = hasUplink ? { ...drafted, uplink: await readUplink(mechanism, parent, signal) } : drafted
+    const record = hasUplink
+      ? { ...drafted, uplink: await readUplink(mechanism, parent, signal) }
+      : adopted
+        ? await this.#withSettings(drafted, adopted, signal)
+        : drafted
     if (!config.ipForward) await this.#refuseWithoutForwarding(record, signal)
     return record
+  }
+
+  /** An adopted device's settings as they are now, to be put back when the network goes. */
+  async #withSettings(record: NetworkRecord, adopted: AdoptedRecord, signal?: AbortSignal): Promise<NetworkRecord> {
+    const sysctls: Record<string, string> = {}
+    for (const key of ownSysctls(record)) {
+      try {
+        const [value] = await this.#context.mechanism.run([{ apply: { op: 'sysctl.get', key } }], signal)
+        sysctls[key] = value as string
+      } catch (error) {
+        // A kernel without IPv6 has nothing to be put back.
+        if (!(error instanceof PlanFailure && errnoName(error.errno) === 'ENOENT')) throw error
+      }
+    }
+    return { ...record, adopted: { ...adopted, sysctls } }
   }
 
   /** With `ip-forward: false` the host's administrator has to have switched on what the network needs. */
@@ -366,6 +388,11 @@ export function notFound(name: string): Error {
   return fail('NOT_FOUND', `No network called ${name}`, { subject: name })
 }
 
+/** Another network was made or removed since the bridge was looked at that is to be adopted. */
+function isLookedAtTooEarly(error: unknown): boolean {
+  return error instanceof PlanFailure && error.op.op === 'expect.names'
+}
+
 function isForwarding(key: string): boolean {
   return key === 'net/ipv4/ip_forward' || key === 'net/ipv6/conf/all/forwarding'
 }
@@ -381,6 +408,8 @@ function isOutdated(error: unknown, networks: readonly KnownNetwork[]): boolean 
   if (!(error instanceof PlanFailure)) return false
   const errno = errnoName(error.errno)
   switch (error.op.op) {
+    case 'expect.names': // the bridge of a network that is to be made was looked at too early
+      return networks.some(({ record }) => record.adopted !== undefined && record.phase === 'creating')
     case 'claim': // the folder of its leases is gone
       return errno === 'ENOENT'
     case 'link.add': // its device is gone, or another one

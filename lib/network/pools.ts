@@ -30,6 +30,8 @@ export function ulaPool(hostId: string): Pool {
 export interface Taken {
   readonly cidr: string
   readonly why: string
+  /** The link that a route leads through. */
+  readonly device?: string
 }
 
 /** A subnet that was passed over. */

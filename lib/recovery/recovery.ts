@@ -90,7 +90,7 @@ export class Recoverer {
       ...networks.map((record): Step => ({ apply: { op: 'expect.unchanged', path: layout.network(record.name), text: format(record) } })),
       ...sandboxes.map(record => expectRecord(layout, record)),
       ...this.#ground.firewall.tableSteps(),
-      ...live.flatMap(network => driverOf(network).firewallSteps(network)),
+      ...live.flatMap(network => this.#ground.firewall.allowed(driverOf(network).firewallSteps(network))),
       ...sandboxes
         .filter(({ phase }) => phase === 'ready' || phase === 'changing')
         .flatMap(record => [

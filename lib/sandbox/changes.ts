@@ -55,7 +55,7 @@ export class Changes {
   publish(record: SandboxRecord, requests: readonly PortRequest[], signal?: AbortSignal): Promise<Changed<readonly PortRecord[]>> {
     const refused = new Refused()
     const draft = (current: SandboxRecord) => this.#draftPublish(current, requests, refused, signal)
-    return this.#run(record, draft, async error => avoidPort(error, requests, refused, 'ports'), signal)
+    return this.#run(record, draft, async error => avoidPort(error, requests, record, refused, 'ports'), signal)
   }
 
   /** The plan of `publish`, for explain. */
@@ -123,7 +123,7 @@ export class Changes {
       ...(await this.#foreignLinks(current, signal)),
     ]
     const attachment = { ...options, network: name }
-    const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, options.ifname ?? freeIfname(taken), '')
+    const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, options.ifname ?? freeIfname(taken, network), '')
     const found = await this.#networks.draftOn(name, draft, signal)
     if (found === undefined) throw notFound(name)
     const { network, drafted: endpoint } = found

@@ -97,7 +97,7 @@ export class Creation {
           ...this.#options.attachments.flatMap(({ ifname }) => ifname ?? []),
         ]
         const field = this.#options.attachments.length > 1 ? `networks[${i}].` : ''
-        const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, attachment.ifname ?? freeIfname(taken), field)
+        const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, attachment.ifname ?? freeIfname(taken, network), field)
         const found = await this.#networks.draftOn(attachment.network, draft, signal)
         if (found === undefined) throw notFound(attachment.network)
         endpoints.push(found.drafted)
@@ -137,9 +137,9 @@ export class Creation {
   }
 
   /** Was somebody else faster, so that a new draft can succeed? */
-  async canRetry(error: unknown, { networks, entrance }: Draft): Promise<boolean> {
+  async canRetry(error: unknown, { record, networks, entrance }: Draft): Promise<boolean> {
     if (entrance.owner && changedMeanwhile(error)) return true
-    if (avoidPort(error, this.#requests(), this.#refused, 'publish')) return true
+    if (avoidPort(error, this.#requests(), record, this.#refused, 'publish')) return true
     const wanted = this.#options.attachments.flatMap(({ ip, ip6 }) => [ip, ip6])
     return this.#networks.canRetry(error, networks, wanted)
   }

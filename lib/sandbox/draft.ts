@@ -6,7 +6,7 @@ import { bitsOf, familyOf, prefixOf } from '../network/cidr.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import { nameServersOf } from '../network/name-servers.js'
-import type { EndpointRecord, SandboxRecord } from '../state/records.js'
+import type { EndpointRecord, SandboxRecord, SubnetRecord } from '../state/records.js'
 import type { Attachment, ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { macOfIpv4, randomMac } from './mac.js'
 import { formatContainerPort } from './port-grammar.js'
@@ -30,7 +30,7 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     choice && {
       address: choice.address,
       prefix: shape.ownLink ? bitsOf(familyOf(choice.subnet.subnet)) : prefixOf(choice.subnet.subnet),
-      ...(!record.internal && { gateway: choice.subnet.gateway }),
+      ...(!record.internal && { gateway: gatewayOf(choice.subnet) }),
     }
   return {
     network: record.name,
@@ -46,12 +46,18 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     gatewayPriority: options.gatewayPriority,
     aliases: [...options.aliases],
     ...(nameServers.length > 0 && { nameServers }),
+    ...(record.bindAddress && { bindAddress: record.bindAddress }),
   }
 }
 
-/** The lowest `ethN` that is free. */
-export function freeIfname(taken: readonly string[]): string {
-  for (let n = 0; ; n++) if (!taken.includes(`eth${n}`)) return `eth${n}`
+/** Docker's names for a gateway that is not the bridge itself. */
+function gatewayOf({ gateway, reserved }: SubnetRecord): string {
+  return reserved?.DefaultGatewayIPv4 ?? reserved?.DefaultGatewayIPv6 ?? gateway
+}
+
+/** The lowest name of a network's prefix (`ethN`) that is free. */
+export function freeIfname(taken: readonly string[], { record: { ifnamePrefix = 'eth' } }: KnownNetwork): string {
+  for (let n = 0; ; n++) if (!taken.includes(`${ifnamePrefix}${n}`)) return `${ifnamePrefix}${n}`
 }
 
 /** The record of a sandbox without endpoints and ports yet. */

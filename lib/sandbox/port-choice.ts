@@ -3,7 +3,7 @@ import type { HostConfig } from '../config.js'
 import { errnoName, fail, invalid } from '../errors.js'
 import { familyOf } from '../network/cidr.js'
 import { type Mechanism, PlanFailure } from '../plan/mechanism.js'
-import type { EndpointRecord, PortRecord } from '../state/records.js'
+import type { EndpointRecord, PortRecord, SandboxRecord } from '../state/records.js'
 import { publishedEndpoint } from './gateway.js'
 import type { PortRequest } from './port-grammar.js'
 import { RandomPorts } from './random-ports.js'
@@ -20,9 +20,17 @@ export class Refused {
   }
 }
 
-/** Host addresses that a request without one is published on: all of those families in which the sandbox has a way out. */
-function wildcards(endpoints: readonly EndpointRecord[]): string[] {
-  return [...(publishedEndpoint(endpoints, 4) ? ['0.0.0.0'] : []), ...(publishedEndpoint(endpoints, 6) ? ['::'] : [])]
+const wildcards = { 4: '0.0.0.0', 6: '::' } as const
+
+/**
+ * Default address of a family in which the sandbox has a way out: what the network has, else the host's configuration, says. As in
+ * Docker 0.0.0.0 stands for all addresses of both families, and any other default is the only one.
+ */
+function defaultOf(family: 4 | 6, { bindAddress }: EndpointRecord, { ip, ip6tables }: HostConfig): string | undefined {
+  if (family === 6 && !ip6tables) return undefined
+  const defaults = bindAddress ?? (ip === undefined ? [] : [ip])
+  if (defaults.length === 0 || (defaults.length === 1 && defaults[0] === '0.0.0.0')) return wildcards[family]
+  return defaults.find(address => familyOf(address) === family)
 }
 
 /** May another port be tried when the one chosen is taken? */
@@ -62,7 +70,7 @@ export class PortChooser {
     for (const [i, request] of requests.entries()) {
       // Taken and passed over, it would open to everyone what was meant for a few.
       if (request.allow) throw fail('UNSUPPORTED', 'Source ranges per published port are not there yet', { field: `${field}[${i}].allow` })
-      const hostIps = hostIpsOf(request.hostIp ?? this.#config.ip, endpoints, `${field}[${i}]`)
+      const hostIps = hostIpsOf(request.hostIp, endpoints, this.#config, `${field}[${i}]`)
       const hostPort = hostPortOf(request, this.#random, port => taken(request.protocol, port))
       for (const hostIp of hostIps) chosen.push({ hostIp, hostPort, containerPort: request.containerPort, protocol: request.protocol })
     }
@@ -70,19 +78,28 @@ export class PortChooser {
   }
 }
 
-function hostIpsOf(hostIp: string | undefined, endpoints: readonly EndpointRecord[], field: string): readonly string[] {
-  const all = wildcards(endpoints)
+function hostIpsOf(hostIp: string | undefined, endpoints: readonly EndpointRecord[], config: HostConfig, field: string): readonly string[] {
+  const ways = ([4, 6] as const).flatMap(family => {
+    const endpoint = publishedEndpoint(endpoints, family)
+    return endpoint ? [{ family, fallback: defaultOf(family, endpoint, config) }] : []
+  })
   const lan = endpoints.find(endpoint => endpoint.lan)
-  if (all.length === 0 && lan)
+  if (ways.length === 0 && lan)
     throw invalid(
       field,
       `no value (by network ${lan.network} the sandbox is on the LAN itself, and reached there; no port of this host leads to it unless it is on a bridge network too)`,
       hostIp ?? '',
     )
-  if (all.length === 0) throw invalid(field, 'no value (the sandbox is on no network that can be reached from outside)', hostIp ?? '')
-  if (hostIp === undefined) return all
+  if (ways.length === 0) throw invalid(field, 'no value (the sandbox is on no network that can be reached from outside)', hostIp ?? '')
+  if (hostIp === undefined) {
+    const defaults = ways.flatMap(({ fallback }) => fallback ?? [])
+    if (defaults.length === 0) throw invalid(`${field}.hostIp`, `an address (no default one is of the sandbox's family)`, hostIp)
+    return defaults
+  }
   const family = familyOf(hostIp)
-  if (!all.some(one => familyOf(one) === family))
+  if (family === 6 && !config.ip6tables)
+    throw fail('UNSUPPORTED', 'Publishing an IPv6 port needs rules, and config.ip6tables is false', { field: `${field}.hostIp` })
+  if (!ways.some(one => one.family === family))
     throw invalid(`${field}.hostIp`, `an IPv${family === 4 ? 6 : 4} address (the sandbox has no IPv${family} address)`, hostIp)
   return [hostIp]
 }
@@ -101,17 +118,29 @@ function hostPortOf(request: PortRequest, random: RandomPorts, taken: (port: num
  * The port that a claim found taken is not tried again; true if there may be another. `field`: where the requests came from.
  * @throws INVALID_ARGUMENT when the host has no such address
  */
-export function avoidPort(error: unknown, requests: readonly PortRequest[], refused: Refused, field: string): boolean {
+export function avoidPort(
+  error: unknown,
+  requests: readonly PortRequest[],
+  { endpoints }: Pick<SandboxRecord, 'endpoints'>,
+  refused: Refused,
+  field: string,
+): boolean {
   if (!(error instanceof PlanFailure) || error.op.op !== 'port.claim') return false
   const { address } = error.op
   const asked = requests.findIndex(({ hostIp }) => hostIp === address)
   if (errnoName(error.errno) === 'EADDRNOTAVAIL')
-    throw invalid(asked < 0 ? 'config.ip' : `${field}[${asked}].hostIp`, 'an address of this host', address)
+    throw invalid(asked < 0 ? defaultField(address, endpoints) : `${field}[${asked}].hostIp`, 'an address of this host', address)
   if (errnoName(error.errno) !== 'EADDRINUSE') return false
   const { protocol, port } = error.op
   if (refused.has(protocol, port)) return false // it was asked for by itself too
   refused.add({ protocol, hostPort: port })
   return requests.some(request => request.protocol === protocol && isFlexible(request) && covers(request, port))
+}
+
+/** Where a default address came from. */
+function defaultField(address: string, endpoints: readonly EndpointRecord[]): string {
+  const { network } = endpoints.find(({ bindAddress }) => bindAddress?.includes(address)) ?? {}
+  return network === undefined ? 'config.ip' : `bindAddress of network ${network}`
 }
 
 function covers({ hostPort, hostPortEnd }: PortRequest, port: number): boolean {

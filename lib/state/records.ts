@@ -13,6 +13,18 @@ const subnet = z.object({
   reserved: z.optional(z.record(z.string(), z.string())),
 })
 
+const adopted = z.object({
+  /** Files of the networks that were there when the device was looked at. None of them has it; another one since then might. */
+  beside: z.array(z.string()),
+  up: z.boolean(),
+  /** It has no port, and so no MAC of its own: the one it shows has to be fixed. */
+  lonely: z.boolean(),
+  /** Addresses that it hasn't yet. */
+  addresses: z.array(z.object({ address: z.string(), prefix: z.int() })),
+  /** Settings as they were. */
+  sysctls: z.record(z.string(), z.string()),
+})
+
 const networkRecord = z.object({
   version: z.literal(1),
   id: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
@@ -57,11 +69,20 @@ const networkRecord = z.object({
   ),
   macvlanMode: z.optional(z.enum(['bridge', 'private', 'vepa', 'passthru'])),
   ipvlanMode: z.optional(z.enum(['l2', 'l3', 'l3s'])),
+  /** The device was there before, and stays: what it has to be given for the network, and how it was found. */
+  adopted: z.optional(adopted),
   mtu: z.int(),
   subnets: z.array(subnet),
   icc: z.boolean(),
   internal: z.boolean(),
   masquerade: z.boolean(),
+  /** Fixed outbound addresses. */
+  snat: z.optional(z.array(z.string())),
+  /** Default addresses of published ports. */
+  bindAddress: z.optional(z.array(z.string())),
+  ifnamePrefix: z.optional(z.string()),
+  /** Families that no rules are written for: nothing is published or led anywhere there. */
+  withoutRules: z.optional(z.array(z.union([z.literal(4), z.literal(6)]))),
   labels: z.record(z.string(), z.string()),
   /** ISO 8601 */
   created: z.string(),
@@ -86,6 +107,8 @@ const endpoint = z.object({
   aliases: z.array(z.string()),
   /** The host's addresses that answer for names there. */
   nameServers: z.optional(z.array(z.string())),
+  /** Of its network: default addresses of published ports. */
+  bindAddress: z.optional(z.array(z.string())),
 })
 
 const port = z.object({
@@ -141,6 +164,7 @@ const sandboxRecord = z.object({
   created: z.string(),
 })
 
+export type AdoptedRecord = z.infer<typeof adopted>
 export type SubnetRecord = z.infer<typeof subnet>
 export type NetworkRecord = z.infer<typeof networkRecord>
 export type EndpointRecord = z.infer<typeof endpoint>

@@ -40,7 +40,8 @@ export function hasLabels(labels: Labels, wanted: ValidFilter['labels']): boolea
 export interface ValidOpenOptions {
   readonly stateDir?: string
   readonly netns?: NamespaceRef
-  readonly config: HostConfig
+  /** Checked; or the path of a file. */
+  readonly config?: HostConfig | string
   readonly repair: boolean
   readonly nameService: boolean
   readonly signal?: AbortSignal
@@ -48,13 +49,16 @@ export interface ValidOpenOptions {
 
 const openKeys = ['stateDir', 'netns', 'config', 'repair', 'nameService', 'signal'] as const satisfies readonly (keyof OpenHostOptions)[]
 
+const configOrFile: Guard<HostConfig | string> = (value, field) =>
+  typeof value === 'string' ? absolutePath(value, field) : hostConfig(value, field)
+
 /** Throws ERR_NETMODE_INVALID_ARGUMENT. */
 export function openOptions(input: unknown = {}): ValidOpenOptions {
   const fields = object(input, '', openKeys)
   return present({
     stateDir: fields.optional('stateDir', absolutePath),
     netns: fields.optional('netns', namespaceRef),
-    config: fields.optional('config', hostConfig) ?? hostConfig({}),
+    config: fields.optional('config', configOrFile),
     repair: fields.optional('repair', boolean) ?? true,
     nameService: fields.optional('nameService', boolean) ?? true,
     signal: fields.optional('signal', signal),

@@ -102,7 +102,8 @@ export class Fields<K extends string> {
   }
 }
 
-function join(field: string, key: string): string {
+/** The full name of a key of an object: `dns[1]`, `options["a.b"]`. */
+export function join(field: string, key: string): string {
   const step = /^[A-Za-z_$][\w$-]*$/.test(key) && key.length <= 80 ? key : `[${show(key)}]`
   return field === '' || step.startsWith('[') ? `${field}${step}` : `${field}.${step}`
 }
@@ -178,6 +179,12 @@ export const newIfname: Guard<string> = (value, field) => {
   if (['lo', 'all', 'default'].includes(valid)) throw invalid(field, "an interface's name other than lo, all and default", value)
   return valid
 }
+
+/** What a number is put behind to name an interface: `eth` for `eth0`. Room for 999 of them is left. */
+export const ifnamePrefix = matching(
+  /^[A-Za-z_][A-Za-z0-9_.-]{0,11}$/,
+  'the beginning of interface names (1 to 12 of A-Z a-z 0-9 _ . -, not a digit first)',
+)
 
 const domain = /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$/
 
@@ -279,10 +286,13 @@ export const hostIpv4 = host(ip4, 'an IPv4 address')
 /** An IPv6 address that an interface can have. */
 export const hostIpv6 = host(ip6, 'an IPv6 address')
 
+/** An address of either family that an interface can have. */
+export const hostIp = host(anyIp, 'an address')
+
 /** An address to bind: a wildcard, a loopback or a host's own. */
 export const bindIp: Guard<string> = (value, field) => {
   const text = ip(value, field)
-  return text === '0.0.0.0' || text === '::' || text === '::1' || text.startsWith('127.') ? text : host(anyIp, 'an address')(text, field)
+  return text === '0.0.0.0' || text === '::' || text === '::1' || text.startsWith('127.') ? text : hostIp(text, field)
 }
 
 /** A block, canonical text; `10.0.0.0/24`, its host bits zero. */

@@ -14,13 +14,17 @@ import {
   parseIp,
   usableOf,
 } from '../network/cidr.js'
+import { type DriverOptions, driverOptions } from './driver-options.js'
 import {
   array,
+  bindIp,
   boolean,
   cidr,
-  type Fields,
+  Fields,
   type Guard,
+  hostIp,
   ifname,
+  ifnamePrefix,
   integer,
   ip,
   labels,
@@ -39,6 +43,8 @@ export interface ValidSubnet {
   readonly family: Family
   readonly subnet: string
   readonly gateway: string
+  /** It was asked for, and not only chosen. */
+  readonly gatewayGiven?: true
   readonly range?: string
   readonly reserved: Readonly<Record<string, string>>
 }
@@ -57,6 +63,11 @@ export interface ValidNetworkOptions {
   readonly internal: boolean
   readonly masquerade: boolean
   readonly ipv6: boolean
+  /** At most one address of each family. */
+  readonly snat: readonly string[]
+  /** At most one address of each family; empty: the host's default. */
+  readonly bindAddress: readonly string[]
+  readonly ifnamePrefix?: string
   readonly labels: Labels
 }
 
@@ -74,19 +85,34 @@ const keys = [
   'internal',
   'masquerade',
   'ipv6',
+  'snat',
+  'bindAddress',
+  'ifnamePrefix',
+  'options',
   'labels',
 ] as const satisfies readonly (keyof NetworkOptions)[]
 
+type Key = (typeof keys)[number]
+
+/** What networks of a driver are told where they aren't told themselves. */
+export type NetworkDefaults = Readonly<Partial<Record<NetworkDriver, DriverOptions>>>
+
 /** Docker's options for a network. Throws ERR_NETMODE_INVALID_ARGUMENT, or SUBNET_OVERLAP never: that needs the host. */
-export function networkOptions(input: unknown): ValidNetworkOptions {
-  const fields = object(input, '', keys)
-  const driver = fields.optional('driver', oneOf('bridge', 'macvlan', 'ipvlan', 'ptp')) ?? 'bridge'
+export function networkOptions(input: unknown, defaults: NetworkDefaults = {}): ValidNetworkOptions {
+  const given = object(input, '', keys)
+  const driver = given.optional('driver', oneOf(...networkDrivers)) ?? 'bridge'
+  const fields = withDriverOptions(given, defaults[driver])
   refuseForDriver(fields, driver)
   const needsParent = driver === 'macvlan' || driver === 'ipvlan'
   const subnets = withGateway(fields.optional('subnets', subnetList) ?? [], fields)
   const hasV6 = subnets.some(({ family }) => family === 6)
   const ipv6 = fields.optional('ipv6', boolean) ?? hasV6
   if (hasV6 && !ipv6) throw invalid('ipv6', 'true (an IPv6 subnet is given)', false)
+  const internal = fields.optional('internal', boolean) ?? false
+  const masquerade = fields.optional('masquerade', boolean) ?? true
+  const snat = fields.optional('snat', onePerFamily(hostIp)) ?? []
+  if (snat.length > 0 && (internal || !masquerade))
+    throw invalid('snat', `no value with ${internal ? 'internal: true' : 'masquerade: false'}`, fields.raw('snat'))
   return present({
     name: fields.required('name', networkName),
     driver,
@@ -99,22 +125,47 @@ export function networkOptions(input: unknown): ValidNetworkOptions {
     // RFC 791 and RFC 8200: the least that a link must carry.
     mtu: fields.optional('mtu', integer(ipv6 ? 1280 : 68, 65_535)),
     icc: fields.optional('icc', boolean) ?? true,
-    internal: fields.optional('internal', boolean) ?? false,
-    masquerade: fields.optional('masquerade', boolean) ?? true,
+    internal,
+    masquerade,
     ipv6,
+    snat,
+    bindAddress: fields.optional('bindAddress', onePerFamily(bindIp)) ?? [],
+    ifnamePrefix: fields.optional('ifnamePrefix', ifnamePrefix),
     labels: fields.optional('labels', labels) ?? {},
   })
 }
 
-/** Options that mean nothing to a driver would be promises that nobody keeps. */
-const foreign: Readonly<Record<NetworkDriver, readonly (typeof keys)[number][]>> = {
-  bridge: ['macvlanMode', 'ipvlanMode'],
-  ptp: ['parent', 'bridge', 'macvlanMode', 'ipvlanMode'],
-  macvlan: ['bridge', 'icc', 'masquerade', 'ipvlanMode'],
-  ipvlan: ['bridge', 'icc', 'masquerade', 'macvlanMode'],
+export const networkDrivers = ['bridge', 'macvlan', 'ipvlan', 'ptp'] as const satisfies readonly NetworkDriver[]
+
+/** Docker's words among the others, as if they had been ours; where neither says anything, the defaults. */
+function withDriverOptions(given: Fields<Key>, defaults: DriverOptions = {}): Fields<Key> {
+  const docker = given.optional('options', driverOptions) ?? {}
+  const twice = keys.find(key => key in docker && given.has(key))
+  if (twice !== undefined) throw invalid(twice, 'no value beside the same in options', given.raw(twice))
+  const own = keys.filter(key => key !== 'options' && given.has(key)).map(key => [key, given.raw(key)] as const)
+  return new Fields<Key>(new Map<string, unknown>([...Object.entries(defaults), ...Object.entries(docker), ...own]), '')
 }
 
-function refuseForDriver(fields: Fields<(typeof keys)[number]>, driver: NetworkDriver): void {
+/** One address or several, of different families. */
+function onePerFamily(guard: Guard<string>): Guard<readonly string[]> {
+  return (value, field) => {
+    const addresses = typeof value === 'string' ? [guard(value, field)] : array(guard)(value, field)
+    const [first, second, third] = addresses
+    if (third !== undefined || (second !== undefined && first?.includes(':') === second.includes(':')))
+      throw invalid(field, 'at most one address of each family', value)
+    return addresses
+  }
+}
+
+/** Options that mean nothing to a driver would be promises that nobody keeps. */
+const foreign: Readonly<Record<NetworkDriver, readonly Key[]>> = {
+  bridge: ['macvlanMode', 'ipvlanMode'],
+  ptp: ['parent', 'bridge', 'macvlanMode', 'ipvlanMode'],
+  macvlan: ['bridge', 'icc', 'masquerade', 'snat', 'bindAddress', 'ipvlanMode'],
+  ipvlan: ['bridge', 'icc', 'masquerade', 'snat', 'bindAddress', 'macvlanMode'],
+}
+
+function refuseForDriver(fields: Fields<Key>, driver: NetworkDriver): void {
   for (const key of foreign[driver]) {
     if (fields.has(key)) throw invalid(key, `no value with the driver ${driver}`, fields.raw(key))
   }
@@ -139,7 +190,6 @@ const subnetList: Guard<readonly ParsedSubnet[]> = (value, field) => {
 
 interface ParsedSubnet extends ValidSubnet {
   readonly block: Cidr
-  readonly ownGateway: boolean
 }
 
 const oneSubnet: Guard<ParsedSubnet> = (value, field) => {
@@ -169,7 +219,7 @@ function subnetOf(
     range: given.range,
     reserved: given.reserved ?? {},
     block,
-    ownGateway: given.gateway !== undefined,
+    gatewayGiven: given.gateway === undefined ? undefined : (true as const),
   })
 }
 
@@ -230,16 +280,16 @@ function reservedIn(block: Cidr): Guard<Readonly<Record<string, string>>> {
 }
 
 /** The top-level `gateway` belongs to the one subnet that it lies in. */
-function withGateway(parsed: readonly ParsedSubnet[], fields: Fields<(typeof keys)[number]>): readonly ValidSubnet[] {
+function withGateway(parsed: readonly ParsedSubnet[], fields: Fields<Key>): readonly ValidSubnet[] {
   const gateway = fields.optional('gateway', ip)
   const home = gateway === undefined ? undefined : parsed.find(({ block }) => contains(block, parseIp(gateway)))
   if (gateway !== undefined) {
     if (!home) throw invalid('gateway', parsed.length > 0 ? 'an address inside one of the subnets' : 'subnets beside it', gateway)
-    if (home.ownGateway) throw invalid('gateway', `one gateway for ${home.subnet} (${home.gateway} is given with it)`, gateway)
+    if (home.gatewayGiven) throw invalid('gateway', `one gateway for ${home.subnet} (${home.gateway} is given with it)`, gateway)
     usableIn(home.block)(gateway, 'gateway')
   }
-  return parsed.map(({ block, ownGateway, ...subnet }) => {
-    const own = gateway !== undefined && home?.block === block ? { ...subnet, gateway } : subnet
+  return parsed.map(({ block, ...subnet }) => {
+    const own = gateway !== undefined && home?.block === block ? { ...subnet, gateway, gatewayGiven: true as const } : subnet
     const holder = Object.entries(own.reserved).find(([, address]) => address === own.gateway)?.[0]
     if (holder !== undefined) throw invalid('reserved', `an address other than the gateway for ${holder}`, own.gateway)
     return own
@@ -248,6 +298,6 @@ function withGateway(parsed: readonly ParsedSubnet[], fields: Fields<(typeof key
 
 /** A subnet from the pools, as if it had been given. */
 export function validSubnet(subnet: string): ValidSubnet {
-  const { block, ownGateway, ...valid } = subnetOf(subnet, 'subnet', {})
+  const { block, ...valid } = subnetOf(subnet, 'subnet', {})
   return valid
 }

@@ -98,6 +98,22 @@ describe('the explanation of', () => {
     expect(withoutForwarding(await picture(empty, []))).toEqual(withoutForwarding(before))
   })
 
+  test('a network on a bridge that is there', async () => {
+    for (const one of [machine, empty]) {
+      await one.ip('link', 'add', 'br0', 'address', '02:00:00:00:00:07', 'type', 'bridge')
+      await one.ip('address', 'add', '10.9.0.7/24', 'brd', '+', 'dev', 'br0')
+      // A link that has been up keeps its queueing discipline.
+      for (const state of ['up', 'down']) await one.ip('link', 'set', 'br0', state)
+    }
+    const before = await picture(empty, [])
+    const options = { name: 'lan', bridge: 'br0', ipv6: true, snat: '198.51.100.7' }
+    const text = await same(() => host.networks.create(options), 'networks.create', options)
+    const remove = await host.explain('networks.remove', 'lan')
+    await compare([text], [])
+    await sh(`${remove}\nnft delete table inet netmode`)
+    expect(withoutForwarding(await picture(empty, []))).toEqual(withoutForwarding(before))
+  })
+
   test('a sandbox on a fresh host, table and default network included', async () => {
     const options = { name: 'web', publish: ['8080:80', '127.0.0.1:5353:53/udp'] }
     const text = await same(() => host.sandboxes.create(options), 'sandboxes.create', options)

@@ -29,6 +29,13 @@ const network: FirewallNetwork = {
   icc: true,
   masquerade: true,
 }
+const fixed: FirewallNetwork = {
+  ...network,
+  device: 'nm2',
+  subnets4: ['172.19.0.0/16', '172.20.0.0/16'],
+  subnets6: ['fd02::/64'],
+  snat: ['192.0.2.7', '2001:db8::7'],
+}
 const inside: FirewallNetwork = { ...network, device: 'nm1', subnets4: ['172.18.0.0/16'], subnets6: [], internal: true, icc: false }
 const ports = (['tcp', 'udp', 'sctp'] as const).flatMap((protocol): PublishedMapping[] => [
   { protocol, hostIp: '0.0.0.0', hostPort: 8080, address: '172.17.0.2', containerPort: 80 },
@@ -38,7 +45,7 @@ const ports = (['tcp', 'udp', 'sctp'] as const).flatMap((protocol): PublishedMap
   { protocol, hostIp: '::1', hostPort: 8082, address: 'fd00:17::2', containerPort: 82 },
 ])
 const table = tableSteps({ stateFolder: '/run/netmode/test' })
-const elements = [...[network, inside].flatMap(networkElements), ...publishElements('web', [], ports)]
+const elements = [...[network, fixed, inside].flatMap(networkElements), ...publishElements('web', [], ports)]
 
 const mechanisms: KernelMechanism[] = []
 function mechanism(): KernelMechanism {
@@ -58,6 +65,7 @@ const undo = (steps: readonly Step[]): Step[] => steps.toReversed().flatMap(step
 describe('the ruleset', () => {
   test.each([
     ['as it is', table],
+    ['without IPv6', tableSteps({ stateFolder: '/run/netmode/test', ip6: false })],
     ['without ::1', tableSteps({ stateFolder: '/run/netmode/test', loopback6: false })],
   ])('%s dumps as the one that nft makes from the text', async (_name, steps) => {
     await mechanism().run([...steps, ...elements])

@@ -11,8 +11,10 @@ describe('hostConfig', () => {
       ipForward: true,
       ipMasq: true,
       iptables: true,
+      ip6tables: true,
       ipv6: false,
       defaultAddressPools: defaultPools,
+      defaultNetworkOpts: {},
       dns: [],
       dnsSearch: [],
       dnsOpts: [],
@@ -22,8 +24,10 @@ describe('hostConfig', () => {
   it("reads daemon.json's keys", () => {
     const config = hostConfig({
       bip: '192.168.1.1/24',
+      bip6: 'FD00::1/64',
       'fixed-cidr': '192.168.1.0/25',
       'default-gateway': '192.168.1.254',
+      'default-gateway-v6': 'fd00::ff',
       mtu: 1400,
       ip: '127.0.0.1',
       icc: false,
@@ -33,23 +37,28 @@ describe('hostConfig', () => {
       ipv6: true,
       'fixed-cidr-v6': 'FD00::/64',
       'default-address-pools': [{ base: '10.10.0.0/16', size: 24 }],
+      'default-network-opts': { bridge: { 'com.docker.network.driver.mtu': '1300', 'com.docker.network.host_ipv4': '192.0.2.7' } },
       dns: ['1.1.1.1', 'FD00::1'],
       'dns-search': ['x.test', '.'],
       'dns-opts': ['ndots:2'],
     })
     expect(config).toEqual({
       bip: '192.168.1.1/24',
+      bip6: 'fd00::1/64',
       fixedCidr: '192.168.1.0/25',
       defaultGateway: '192.168.1.254',
+      defaultGatewayV6: 'fd00::ff',
       mtu: 1400,
       ip: '127.0.0.1',
       icc: false,
       ipForward: false,
       ipMasq: false,
       iptables: false,
+      ip6tables: false,
       ipv6: true,
       fixedCidrV6: 'fd00::/64',
       defaultAddressPools: [{ base: '10.10.0.0/16', size: 24 }],
+      defaultNetworkOpts: { bridge: { mtu: 1300, snat: ['192.0.2.7'] } },
       dns: ['1.1.1.1', 'fd00::1'],
       dnsSearch: ['x.test', '.'],
       dnsOpts: ['ndots:2'],
@@ -101,6 +110,23 @@ describe('hostConfig', () => {
       { bip: '10.0.0.1/24', bridge: 'br0' },
       'Expected no value beside bridge (which has addresses of its own) for config.bip but received "10.0.0.1/24"',
     ],
+    [
+      { bip6: 'fd00::1/64', 'fixed-cidr-v6': 'fd01::/80' },
+      'Expected a block inside bip6\'s fd00::/64 for config.fixed-cidr-v6 but received "fd01::/80"',
+    ],
+    [
+      { bip6: 'fd00::1/64', 'default-gateway-v6': 'fd01::1' },
+      'Expected an address inside bip6\'s fd00::/64 for config.default-gateway-v6 but received "fd01::1"',
+    ],
+    [{ iptables: false, ip6tables: true }, 'Expected false beside iptables: false for config.ip6tables but received true'],
+    [
+      { 'default-network-opts': { overlay: {} } },
+      'Expected a known key (bridge, macvlan, ipvlan, ptp) for config.default-network-opts.overlay but received "overlay"',
+    ],
+    [
+      { 'default-network-opts': { bridge: { 'com.docker.network.driver.mtu': 'big' } } },
+      'Expected a whole number for config.default-network-opts.bridge["com.docker.network.driver.mtu"] but received "big"',
+    ],
     [{ bridge: 'a/b' }, 'Expected an interface\'s name (1 to 15 of A-Z a-z 0-9 _ . -) for config.bridge but received "a/b"'],
     [[], 'Expected a plain object for config but received []'],
     ['{}', 'Expected a plain object for config but received "{}"'],
@@ -111,7 +137,7 @@ describe('hostConfig', () => {
 
   it('names an unknown key and the known ones', () => {
     expect(() => hostConfig({ 'live-restore': true })).toThrow(
-      /^Expected a known key \(bip, bridge, fixed-cidr, .*dns-opts\) for config\.live-restore but received "live-restore"$/,
+      /^Expected a known key \(bip, bip6, bridge, fixed-cidr, .*dns-opts\) for config\.live-restore but received "live-restore"$/,
     )
   })
 

@@ -60,6 +60,8 @@ describe('the table', () => {
       'add set inet netmode inside6 { type ipv6_addr; flags interval; }',
       'add set inet netmode masquerade4 { type ipv4_addr; flags interval; }',
       'add set inet netmode masquerade6 { type ipv6_addr; flags interval; }',
+      'add map inet netmode snat4 { type ipv4_addr : ipv4_addr; flags interval; }',
+      'add map inet netmode snat6 { type ipv6_addr : ipv6_addr; flags interval; }',
       'add chain inet netmode guard { type filter hook prerouting priority -295; policy accept; }',
       'add chain inet netmode publish',
       'add chain inet netmode prerouting { type nat hook prerouting priority -95; policy accept; }',
@@ -86,6 +88,8 @@ describe('the table', () => {
       'add rule inet netmode postrouting oifname @bridges ct status dnat ip6 saddr @inside6 counter masquerade',
       'add rule inet netmode postrouting oifname @bridges ct status dnat ip daddr @lan4 counter masquerade',
       'add rule inet netmode postrouting oifname @bridges ct status dnat ip6 daddr @lan6 counter masquerade',
+      'add rule inet netmode postrouting oifname != @bridges snat ip to ip saddr map @snat4',
+      'add rule inet netmode postrouting oifname != @bridges snat ip6 to ip6 saddr map @snat6',
       'add rule inet netmode postrouting oifname != @bridges ip saddr @masquerade4 counter masquerade',
       'add rule inet netmode postrouting oifname != @bridges ip6 saddr @masquerade6 counter masquerade',
       'add rule inet netmode forward ct state established,related counter accept',
@@ -110,6 +114,20 @@ describe('the table', () => {
     expect(steps.slice(1).every(({ undo }) => undo === undefined)).toBe(true)
   })
 
+  it('leaves IPv6 alone where it is told so', () => {
+    const without = textOf(tableSteps({ stateFolder: '/x' }))
+    const lines = textOf(tableSteps({ stateFolder: '/x', ip6: false }))
+    const first = ['guard', 'prerouting', 'output', 'postrouting', 'forward'].map(chain => {
+      return lines.find(line => line.startsWith(`add rule inet netmode ${chain} `))
+    })
+    expect(first).toEqual(
+      ['guard', 'prerouting', 'output', 'postrouting', 'forward'].map(
+        chain => `add rule inet netmode ${chain} meta nfproto ipv6 counter accept`,
+      ),
+    )
+    expect(lines.filter(line => !first.includes(line))).toEqual(without)
+  })
+
   it('leaves connections to ::1 alone where their answers would get lost', () => {
     const without = textOf(tableSteps({ stateFolder: '/x' }))
     const added = textOf(tableSteps({ stateFolder: '/x', loopback6: false })).filter(line => !without.includes(line))
@@ -118,6 +136,14 @@ describe('the table', () => {
 })
 
 describe('a network', () => {
+  it('goes out with a fixed address of a family, and masqueraded in the other', () => {
+    const lines = textOf(networkElements({ ...network, snat: ['192.0.2.7'] }))
+    expect(lines.filter(line => /snat|masquerade/.test(line))).toEqual([
+      'add element inet netmode snat4 { 172.17.0.0/16 : 192.0.2.7 }',
+      'add element inet netmode masquerade6 { fd00:17::/64 }',
+    ])
+  })
+
   it('adds its bridge, and its subnets as intervals', () => {
     expect(textOf(networkElements(network))).toEqual([
       'add element inet netmode bridges { "nm0" }',

@@ -484,7 +484,58 @@ describe('networkOptions', () => {
       internal: false,
       masquerade: true,
       ipv6: false,
+      snat: [],
+      bindAddress: [],
       labels: {},
+    })
+  })
+
+  it("takes Docker's words for the same", () => {
+    const options = {
+      'com.docker.network.bridge.name': 'br7',
+      'com.docker.network.bridge.enable_icc': 'False',
+      'com.docker.network.bridge.enable_ip_masquerade': '1',
+      'com.docker.network.bridge.host_binding_ipv4': '127.0.0.1',
+      'com.docker.network.container_iface_prefix': 'net',
+      'com.docker.network.driver.mtu': '1400',
+      'com.docker.network.host_ipv4': '192.0.2.7',
+      'com.docker.network.host_ipv6': '2001:DB8::7',
+      'com.docker.network.enable_ipv6': 't',
+    }
+    const typed = { bridge: 'br7', icc: false, masquerade: true, bindAddress: '127.0.0.1', ifnamePrefix: 'net', mtu: 1400, ipv6: true }
+    const { snat, ...rest } = networkOptions({ name: 'blue', options })
+    expect(snat).toEqual(['192.0.2.7', '2001:db8::7'])
+    expect(networkOptions({ name: 'blue', ...typed, snat })).toEqual({ ...rest, snat })
+  })
+
+  it.each([
+    [{ options: { 'com.docker.network.bridge.colour': 'red' } }, 'options["com.docker.network.bridge.colour"]'],
+    [{ options: { constructor: 'x' } }, 'options.constructor'],
+    [{ options: { 'com.docker.network.bridge.enable_icc': 'yes' } }, 'options["com.docker.network.bridge.enable_icc"]'],
+    [{ options: { 'com.docker.network.driver.mtu': '1e3' } }, 'options["com.docker.network.driver.mtu"]'],
+    [{ options: { 'com.docker.network.host_ipv4': '2001:db8::7' } }, 'options["com.docker.network.host_ipv4"]'],
+    [{ options: { 'com.docker.network.driver.mtu': 1400 } }, 'options["com.docker.network.driver.mtu"]'],
+    [{ options: { 'com.docker.network.bridge.name': 'lo' } }, 'bridge'],
+    [{ options: { 'com.docker.network.driver.mtu': '1400' }, mtu: 1400 }, 'mtu'],
+    [{ snat: '127.0.0.1' }, 'snat'],
+    [{ snat: ['192.0.2.7', '192.0.2.8'] }, 'snat'],
+    [{ snat: '192.0.2.7', masquerade: false }, 'snat'],
+    [{ snat: '192.0.2.7', internal: true }, 'snat'],
+    [{ bindAddress: ['::1', 'fd00::1'] }, 'bindAddress'],
+    [{ bindAddress: '224.0.0.1' }, 'bindAddress'],
+    [{ ifnamePrefix: '0net' }, 'ifnamePrefix'],
+    [{ ifnamePrefix: 'abcdefghijklm' }, 'ifnamePrefix'],
+    [{ driver: 'macvlan', parent: 'eth0', snat: '192.0.2.7' }, 'snat'],
+  ])('refuses %j', (wrongly, field) => {
+    expect(() => networkOptions({ name: 'blue', ...wrongly })).toThrow(wrong(field))
+  })
+
+  it('takes what the host says of networks of the driver, unless told', () => {
+    const defaults = { bridge: { mtu: 1300, icc: false }, macvlan: { mtu: 1200 } }
+    expect(networkOptions({ name: 'blue', mtu: 1400 }, defaults)).toMatchObject({ mtu: 1400, icc: false })
+    expect(networkOptions({ name: 'blue', options: { 'com.docker.network.bridge.enable_icc': 'true' } }, defaults)).toMatchObject({
+      mtu: 1300,
+      icc: true,
     })
   })
 
@@ -496,7 +547,7 @@ describe('networkOptions', () => {
     expect(v6).toBe(true)
     expect(subnets).toEqual([
       { family: 4, subnet: '10.0.0.0/24', gateway: '10.0.0.1', reserved: {} },
-      { family: 6, subnet: 'fd00::/64', gateway: 'fd00::f', range: 'fd00::/80', reserved: { printer: 'fd00::9' } },
+      { family: 6, subnet: 'fd00::/64', gateway: 'fd00::f', gatewayGiven: true, range: 'fd00::/80', reserved: { printer: 'fd00::9' } },
     ])
     expect(validSubnet('172.17.0.0/16')).toEqual({ family: 4, subnet: '172.17.0.0/16', gateway: '172.17.0.1', reserved: {} })
   })
@@ -583,7 +634,8 @@ describe('filter and openOptions', () => {
   })
 
   it('reads what openHost takes', () => {
-    expect(openOptions(undefined)).toMatchObject({ repair: true, config: { icc: true } })
+    expect(openOptions(undefined)).toEqual({ repair: true, nameService: true })
+    expect(openOptions({ config: '/etc/x.json' })).toMatchObject({ repair: true, config: '/etc/x.json' })
     expect(openOptions({ stateDir: '/x', netns: { fd: 3 }, config: { mtu: 1400 }, repair: false })).toMatchObject({
       stateDir: '/x',
       netns: { fd: 3 },

@@ -2,7 +2,7 @@
 import type { FirewallNetwork } from '../../firewall/ruleset.js'
 import { networkElements, networkRoutes, networkSysctls } from '../../firewall/ruleset.js'
 import type { Step } from '../../plan/op.js'
-import type { NetworkRecord } from '../../state/records.js'
+import type { AdoptedRecord, NetworkRecord } from '../../state/records.js'
 import { broadcastOf, familyOf, prefixOf } from '../cidr.js'
 import { namePort, nameServersOf } from '../name-servers.js'
 import { type Attachment, type Driver, hostEnd } from './driver.js'
@@ -13,9 +13,9 @@ import { uplinkAddSteps, uplinkRemoveSteps } from './uplink.js'
 /** What the firewall wants to know of a network. */
 function firewallNetwork(network: NetworkRecord): FirewallNetwork {
   const of = (family: 4 | 6) => network.subnets.map(({ subnet }) => subnet).filter(subnet => familyOf(subnet) === family)
-  const { device, internal, icc, masquerade } = network
+  const { device, internal, icc, masquerade, snat } = network
   const nameServers = nameServersOf(network).map(address => ({ address, port: namePort }))
-  return { device, subnets4: of(4), subnets6: of(6), internal, icc, masquerade, nameServers }
+  return { device, subnets4: of(4), subnets6: of(6), internal, icc, masquerade, nameServers, ...(snat && { snat }) }
 }
 
 /** With an uplink the bridge is the host's way out, and none of what this table is about. */
@@ -23,8 +23,61 @@ function firewallSteps(network: NetworkRecord): Step[] {
   return network.parent === undefined ? networkElements(firewallNetwork(network)) : []
 }
 
+/** Settings of the bridge, and of the host. */
+function sysctlSteps(network: NetworkRecord): Step[] {
+  return networkSysctls(firewallNetwork(network)).map((apply): Step => ({ apply, undo: { op: 'sysctl.restore', key: apply.key } }))
+}
+
+/** Those settings that go with a bridge of our own, and have to be put back on one that was adopted. */
+export function ownSysctls(network: NetworkRecord): string[] {
+  return networkSysctls(firewallNetwork(network)).flatMap(({ key }) => (key.includes(`/${network.device}/`) ? [key] : []))
+}
+
+/**
+ * Takes a bridge that is there and leaves it as it was found; nothing marks it as ours. One without ports shows a MAC that is not
+ * its own: it would change with the first port, and be zero after the last.
+ */
+function adoptSteps(network: NetworkRecord, adopted: AdoptedRecord): Step[] {
+  const { device, mac } = network
+  const link = { name: device }
+  return [
+    ...(adopted.lonely ? [{ apply: { op: 'link.set', link, mac } } as const] : []),
+    ...sysctlSteps(network),
+    ...adopted.addresses.map(({ address, prefix }): Step => {
+      const own = addressVerb(device, address, prefix)
+      return { apply: { op: 'address.add', ...own }, undo: { op: 'address.delete', ...own, missingOk: true } }
+    }),
+    ...(adopted.up
+      ? []
+      : [{ apply: { op: 'link.set', link, up: true }, undo: { op: 'link.set', link, up: false, missingOk: true } } as const]),
+    ...networkRoutes(firewallNetwork(network)).map((apply): Step => ({ apply, undo: { ...apply, op: 'route.delete', missingOk: true } })),
+    ...firewallSteps(network),
+  ]
+}
+
+/** The way back; what is not there any more is fine. */
+function releaseSteps(network: NetworkRecord, { addresses, sysctls, up }: AdoptedRecord): Step[] {
+  const { device } = network
+  return [
+    ...networkRoutes(firewallNetwork(network)).map((route): Step => ({ apply: { ...route, op: 'route.delete', missingOk: true } })),
+    ...addresses.map(
+      ({ address, prefix }): Step => ({
+        apply: { op: 'address.delete', link: { name: device }, address, prefix, missingOk: true },
+      }),
+    ),
+    ...Object.entries(sysctls).map(([key, value]): Step => ({ apply: { op: 'sysctl.set', key, value, missingOk: true } })),
+    ...(up ? [] : [{ apply: { op: 'link.set', link: { name: device }, up: false, missingOk: true } } as const]),
+  ]
+}
+
+function addressVerb(device: string, address: string, prefix: number) {
+  const subnet = `${address}/${prefix}`
+  return { link: { name: device }, address, prefix, ...(familyOf(address) === 4 ? broadcast(subnet) : { noDad: true }) }
+}
+
 function createSteps(network: NetworkRecord): Step[] {
-  const { device, mac, mtu, name, parent } = network
+  const { device, mac, mtu, name, parent, adopted } = network
+  if (adopted) return adoptSteps(network, adopted)
   const link = { name: device }
   return [
     {
@@ -38,21 +91,17 @@ function createSteps(network: NetworkRecord): Step[] {
 
 /** The host as the gateway of the network. */
 function hostSteps(network: NetworkRecord): Step[] {
-  const link = { name: network.device }
+  const { device } = network
+  const link = { name: device }
   return [
-    ...networkSysctls(firewallNetwork(network)).map((apply): Step => ({ apply, undo: { op: 'sysctl.restore', key: apply.key } })),
+    ...sysctlSteps(network),
     ...network.subnets.map(
-      ({ subnet, gateway }): Step => ({
-        apply:
-          familyOf(subnet) === 4
-            ? { op: 'address.add', link, address: gateway, prefix: prefixOf(subnet), ...broadcast(subnet) }
-            : { op: 'address.add', link, address: gateway, prefix: prefixOf(subnet), noDad: true },
-      }),
+      ({ subnet, gateway }): Step => ({ apply: { op: 'address.add', ...addressVerb(device, gateway, prefixOf(subnet)) } }),
     ),
     // The host asks for the neighbours of what it forwards from a link-local address, and the kernel's own one is checked for
     // duplicates for a second or two: without this the first packets from outside would wait for it.
     ...(network.subnets.some(({ subnet }) => familyOf(subnet) === 6)
-      ? [{ apply: { op: 'address.add', link, address: 'fe80::1', prefix: 64, noDad: true } } as const]
+      ? [{ apply: { op: 'address.add', ...addressVerb(device, 'fe80::1', 64) } } as const]
       : []),
     { apply: { op: 'link.set', link, up: true } },
     ...networkRoutes(firewallNetwork(network)).map((apply): Step => ({ apply })),
@@ -63,7 +112,9 @@ function hostSteps(network: NetworkRecord): Step[] {
 function removeSteps(network: NetworkRecord): Step[] {
   return [
     ...firewallSteps(network).map(({ undo }): Step => ({ apply: undo as NonNullable<Step['undo']> })),
-    { apply: { op: 'link.delete', links: [{ name: network.device }], missingOk: true } },
+    ...(network.adopted
+      ? releaseSteps(network, network.adopted)
+      : [{ apply: { op: 'link.delete', links: [{ name: network.device }], missingOk: true } } as const]),
     ...uplinkRemoveSteps(network),
   ]
 }
@@ -81,6 +132,7 @@ function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, 
         op: 'link.add',
         kind: 'veth',
         name: host.name,
+        ...(network.adopted && { mac: humbleMac(mac) }),
         mtu,
         master,
         up: true,
@@ -105,6 +157,11 @@ function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, 
     },
     { apply: { op: 'link.set', ns: slot, link: inside, mac } },
   ]
+}
+
+/** A MAC that a bridge without one of its own, which takes the lowest of its ports, doesn't take from us. */
+function humbleMac(mac: string): string {
+  return `${mac.startsWith('fe') ? 'fa' : 'fe'}${mac.slice(2)}`
 }
 
 function broadcast(subnet: string): { broadcast?: string } {

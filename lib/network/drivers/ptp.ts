@@ -11,9 +11,9 @@ import { defaultRoutes, insideSteps } from './inside.js'
 import { linkGroup } from './link-group.js'
 
 /** What the firewall wants to know of a network. */
-function firewallNetwork({ subnets, internal, icc, masquerade }: NetworkRecord) {
+function firewallNetwork({ subnets, internal, icc, masquerade, snat }: NetworkRecord) {
   const of = (family: Family) => subnets.map(({ subnet }) => subnet).filter(subnet => familyOf(subnet) === family)
-  return { subnets4: of(4), subnets6: of(6), internal, icc, masquerade }
+  return { subnets4: of(4), subnets6: of(6), internal, icc, masquerade, ...(snat && { snat }) }
 }
 
 function firewallSteps(network: NetworkRecord): Step[] {
