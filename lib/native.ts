@@ -62,17 +62,24 @@ export interface Report {
 /** A host namespace that plans work from. */
 export interface NativeSession {
   /** Runs the plan on a native thread; answers an id for `cancel`. @throws TypeError for a malformed plan, before anything is done. */
-  run(steps: Plan, done: (report: Report) => void): number
+  run(plan: JsonOf<Plan>, done: (report: Report) => void): number
   cancel(id: number): void
   /** Has the namespace of a `netns.create` made that is to come, whatever its name; false: one is being made already. */
-  order(like: Omit<NetnsCreate, 'op'>): boolean
+  order(like: JsonOf<Omit<NetnsCreate, 'op'>>): boolean
   /** No plan will come for it. */
   cancelOrder(): void
   close(): void
 }
 
+/** The text of one of these. V8 writes it, and the addon reads it, in a fraction of the time that a look at every property would take. */
+export type JsonOf<T> = string & { readonly of?: T }
+
+export function toJson<T>(value: T): JsonOf<T> {
+  return JSON.stringify(value)
+}
+
 interface Addon {
-  readonly Session: new (ref?: { readonly path?: string; readonly pid?: number; readonly fd?: number }) => NativeSession
+  readonly Session: new (ref?: JsonOf<{ readonly path?: string; readonly pid?: number; readonly fd?: number }>) => NativeSession
 }
 
 let loaded: Addon | undefined

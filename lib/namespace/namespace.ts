@@ -92,7 +92,7 @@ export class Namespace implements PublicNamespace {
 
   /** Fails where another namespace has taken the place of this one. */
   #open(): Op[] {
-    return this.#ref === undefined ? [] : [{ ...open(slot, this.#ref), inode: this.inode } as Op]
+    return this.#ref === undefined ? [] : [{ ...open(slot, this.#ref), inode: String(this.inode) } as Op]
   }
 
   /** Runs the ops with the namespace open; answers the last one's output. */

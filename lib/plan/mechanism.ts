@@ -1,7 +1,7 @@
 /** Mechanism: hands plans to the addon and makes errors of what comes back. */
 import type { NamespaceRef } from '../contract.js'
 import { fail, fromKernel, type KernelFailure, rejection } from '../errors.js'
-import { type NativeSession, native, type Output, type Trouble } from '../native.js'
+import { type NativeSession, native, type Output, type Trouble, toJson } from '../native.js'
 import type { NetnsCreate, Op, Plan } from './op.js'
 
 /** A plan that failed and was rolled back, before policy has put it in the user's words. */
@@ -112,7 +112,7 @@ export class KernelMechanism implements Mechanism {
   constructor(netns?: NamespaceRef) {
     const { Session } = native()
     try {
-      this.#session = new Session(typeof netns === 'string' ? { path: netns } : netns)
+      this.#session = new Session(netns === undefined ? undefined : toJson(typeof netns === 'string' ? { path: netns } : netns))
     } catch (error) {
       throw fromNative(error, netns)
     }
@@ -136,7 +136,7 @@ export class KernelMechanism implements Mechanism {
 
   #trip(plan: Plan, signal?: AbortSignal) {
     return new Promise<Parameters<Parameters<NativeSession['run']>[1]>[0]>(resolve => {
-      const id = this.#session.run(plan, report => {
+      const id = this.#session.run(toJson(plan), report => {
         signal?.removeEventListener('abort', cancel)
         resolve(report)
       })
@@ -146,7 +146,7 @@ export class KernelMechanism implements Mechanism {
   }
 
   order(like: Pick<NetnsCreate, 'loopback' | 'settings'>): () => void {
-    if (this.#closed || !this.#session.order({ ...like, name: '', slot: '' })) return () => {}
+    if (this.#closed || !this.#session.order(toJson({ ...like, name: '', slot: '' }))) return () => {}
     return () => this.#session.cancelOrder()
   }
 

@@ -138,14 +138,16 @@ export interface NetnsOpen {
   readonly path?: string
   readonly pid?: number
   readonly fd?: number
-  readonly inode?: bigint
+  /** In decimal digits. */
+  readonly inode?: string
   readonly missingOk?: boolean
 }
 /** Unmounts and unlinks /run/netns/NAME; with `inode` only if it is still that namespace. Absent: ENOENT unless `missingOk`. */
 export interface NetnsDelete {
   readonly op: 'netns.delete'
   readonly name: string
-  readonly inode?: bigint
+  /** In decimal digits. */
+  readonly inode?: string
   readonly missingOk?: boolean
 }
 /** Writes /proc/sys/KEY (slashes, `net/ipv4/ip_forward`) as that namespace sees it; equal already: not written. */

@@ -58,12 +58,4 @@ netns::SocketRequest ReadSocketRequest(Object &object) {
   return request;
 }
 
-Napi::Object WriteIdentity(Napi::Env env, const netns::Identity &identity) {
-  auto object = Napi::Object::New(env);
-  object["dev"] = Napi::BigInt::New(env, identity.device);
-  object["inode"] = Napi::BigInt::New(env, identity.inode);
-  if (identity.cookie) object["cookie"] = Napi::BigInt::New(env, *identity.cookie);
-  return object;
-}
-
 }  // namespace netmode::binding

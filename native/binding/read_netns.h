@@ -1,5 +1,5 @@
-// Reads the ops on namespaces and sysctls (lib/plan/op.ts), and requests for sockets, into their native structs; writes what they
-// answer. Wrong fields are marked on the object.
+// Reads the ops on namespaces and sysctls (lib/plan/op.ts), and requests for sockets, into their native structs. Wrong
+// fields are marked on the object.
 #pragma once
 
 #include "binding/object.h"
@@ -20,8 +20,5 @@ namespace netmode::binding {
 
 // `{ family: 4 | 6, type: 'stream' | 'datagram', address?, port?, backlog?, ipv6Only? }`
 [[nodiscard]] netns::SocketRequest ReadSocketRequest(Object &object);
-
-// `{ dev: bigint, inode: bigint, cookie?: bigint }`
-[[nodiscard]] Napi::Object WriteIdentity(Napi::Env env, const netns::Identity &identity);
 
 }  // namespace netmode::binding

@@ -11,8 +11,6 @@ namespace netmode::binding {
 
 namespace {
 
-constexpr std::uint32_t kMaxArray = 256;
-
 template <class Number>
 struct Word {
   std::string_view word;
@@ -70,40 +68,14 @@ Number Choice(Object &object, const char *key, const Word<Number> (&words)[kCoun
   return number.value_or(words[0].number);
 }
 
-// Calls `read(item)` for the items of an array.
-template <class Read>
-void ForEachItem(Object &object, const char *key, Read read) {
-  const Napi::Value value = object.Get(key);
-  if (!value.IsArray()) {
-    object.MarkBad(key);
-    return;
-  }
-  const auto array = value.As<Napi::Array>();
-  if (array.Length() > kMaxArray) object.MarkBad(key);
-  for (std::uint32_t index = 0; index < array.Length() && object.Bad().empty(); ++index) read(array.Get(index));
-}
-
-template <class Read>
-void ForEachObject(Object &object, const char *key, Read read) {
-  ForEachItem(object, key, [&](const Napi::Value &item) {
-    if (!item.IsObject()) {
-      object.MarkBad(key);
-      return;
-    }
-    Object one(item.As<Napi::Object>());
-    read(one);
-    if (!one.Bad().empty()) object.MarkBad(std::string(key) + "." + one.Bad());
-  });
-}
-
 nft::Value Bytes(Object &object, const char *key) {
   nft::Value bytes;
-  ForEachItem(object, key, [&](const Napi::Value &item) {
-    const double number = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : -1;
+  for (const json::Value &item : object.Items(key)) {
+    const double number = item.kind == json::Kind::kNumber ? item.number : -1;
     const bool byte = number >= 0 && number <= 255;
     if (!byte) object.MarkBad(key);
     bytes.push_back(static_cast<std::byte>(byte ? static_cast<unsigned>(number) : 0));
-  });
+  }
   return bytes;
 }
 
@@ -128,8 +100,8 @@ nft::Expression ReadReject(Object &object) {
 
 nft::Expression ReadFib(Object &object) {
   std::uint32_t flags = 0;
-  ForEachItem(object, "flags", [&](const Napi::Value &item) {
-    const auto flag = item.IsString() ? Find(kFibFlags, item.As<Napi::String>().Utf8Value()) : std::nullopt;
+  object.ForEachString("flags", [&](const std::string &name) {
+    const auto flag = Find(kFibFlags, name);
     if (!flag) object.MarkBad("flags");
     flags |= flag.value_or(0);
   });
@@ -204,7 +176,7 @@ bool AppendDatum(nft::Tuple &tuple, Object &datum) {
 
 nft::Tuple ReadTuple(Object &object, const char *key) {
   nft::Tuple tuple;
-  ForEachObject(object, key, [&](Object &datum) {
+  object.ForEachObject(key, [&](Object &datum) {
     if (!AppendDatum(tuple, datum)) object.MarkBad(key);
   });
   return tuple;
@@ -212,8 +184,8 @@ nft::Tuple ReadTuple(Object &object, const char *key) {
 
 std::vector<nft::DataType> ReadTypes(Object &object, const char *key) {
   std::vector<nft::DataType> types;
-  ForEachItem(object, key, [&](const Napi::Value &item) {
-    const auto type = item.IsString() ? nft::DataTypeByName(item.As<Napi::String>().Utf8Value()) : std::nullopt;
+  object.ForEachString(key, [&](const std::string &name) {
+    const auto type = nft::DataTypeByName(name);
     if (!type) object.MarkBad(key);
     if (type) types.push_back(*type);
   });
@@ -284,7 +256,7 @@ nft::Verb ReadRule(Object &object) {
                     .chain = object.String("chain"),
                     .expressions = {},
                     .comment = object.OptionalString("comment")};
-  ForEachObject(object, "expressions", [&](Object &expression) { rule.expressions.push_back(ReadExpression(expression)); });
+  object.ForEachObject("expressions", [&](Object &expression) { rule.expressions.push_back(ReadExpression(expression)); });
   return rule;
 }
 

@@ -45,14 +45,7 @@ state::ExpectAbsent ReadExpectAbsent(Object &object) { return {.path = object.St
 
 state::ExpectNames ReadExpectNames(Object &object) {
   state::ExpectNames op{.path = object.String("path")};
-  const Napi::Value names = object.Get("names");
-  if (!names.IsArray()) object.MarkBad("names");
-  const std::uint32_t length = names.IsArray() ? names.As<Napi::Array>().Length() : 0;
-  for (std::uint32_t i = 0; i < length; ++i) {
-    const Napi::Value name = names.As<Napi::Array>().Get(i);
-    if (!name.IsString()) object.MarkBad("names");
-    op.names.push_back(name.ToString().Utf8Value());
-  }
+  object.ForEachString("names", [&](const std::string &name) { op.names.push_back(name); });
   return op;
 }
 
@@ -153,23 +146,21 @@ std::optional<Op> ReadOp(Object &step, const char *key, std::string &bad) {
 
 }  // namespace
 
-ReadPlan Read(const Napi::Array &plan) {
+ReadPlan Read(std::string_view text) {
   ReadPlan read;
-  const std::uint32_t length = plan.Length();
-  read.steps.reserve(length);
-  for (std::uint32_t i = 0; i < length && read.bad.empty(); ++i) {
-    const Napi::HandleScope scope(plan.Env());
-    const Napi::Value value = plan.Get(i);
-    if (!value.IsObject()) {
-      read.bad = "apply";
-    } else {
-      Object step(value.As<Napi::Object>());
-      auto apply = ReadOp(step, "apply", read.bad);
-      std::optional<Op> undo;
-      if (apply && step.Has("undo")) undo = ReadOp(step, "undo", read.bad);
-      const bool journal = step.Flag("journal");
-      if (read.bad.empty()) read.steps.push_back({.apply = std::move(*apply), .undo = std::move(undo), .journal = journal});
-    }
+  const auto plan = json::Parse(text);
+  if (!plan || plan->kind != json::Kind::kArray) {
+    read.bad = plan ? "steps" : plan.error().detail;
+    return read;
+  }
+  read.steps.reserve(plan->items.size());
+  for (std::size_t i = 0; i < plan->items.size() && read.bad.empty(); ++i) {
+    Object step(plan->items[i]);
+    auto apply = ReadOp(step, "apply", read.bad);
+    std::optional<Op> undo;
+    if (apply && step.Has("undo")) undo = ReadOp(step, "undo", read.bad);
+    const bool journal = step.Flag("journal");
+    if (read.bad.empty()) read.steps.push_back({.apply = std::move(*apply), .undo = std::move(undo), .journal = journal});
     if (!read.bad.empty()) read.bad = "steps[" + std::to_string(i) + "]." + read.bad;
   }
   return read;

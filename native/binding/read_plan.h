@@ -1,9 +1,8 @@
-// read_plan: a plan, from plain JavaScript objects to structs.
+// read_plan: a plan, from its text to structs. No N-API here and in what it uses: the benchmarks' programs read plans too.
 #pragma once
 
-#include <napi.h>
-
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "program/plan.h"
@@ -15,6 +14,7 @@ struct ReadPlan {
   std::vector<program::Step> steps;
   std::string bad;
 };
-[[nodiscard]] ReadPlan Read(const Napi::Array &plan);
+// Of the JSON of lib/plan/op.ts's Plan.
+[[nodiscard]] ReadPlan Read(std::string_view text);
 
 }  // namespace netmode::binding

@@ -163,7 +163,7 @@ rtnl::LinkSet ReadLinkSet(Object &object) {
   op.name = object.OptionalString("name");
   op.mac = object.OptionalString("mac");
   op.mtu = object.OptionalU32("mtu");
-  op.release_master = object.Get("master").IsNull();
+  op.release_master = object.IsNull("master");
   if (!op.release_master) op.master = OptionalLinkRef(object, "master");
   op.up = object.OptionalBool("up");
   op.group = object.OptionalU32("group");
@@ -181,24 +181,7 @@ rtnl::LinkDelete ReadLinkDelete(Object &object) {
   op.group = object.OptionalU32("group");
   op.only_in_group = object.OptionalU32("onlyInGroup");
   op.missing_ok = object.Flag("missingOk");
-  const Napi::Value links = object.Get("links");
-  if (links.IsUndefined()) return op;
-  if (!links.IsArray()) {
-    object.MarkBad("links");
-    return op;
-  }
-  const Napi::Array array = links.As<Napi::Array>();
-  for (std::uint32_t position = 0; position < array.Length(); ++position) {
-    const std::string path = "links[" + std::to_string(position) + ']';
-    const Napi::Value element = array.Get(position);
-    if (!element.IsObject()) {
-      object.MarkBad(path);
-      return op;
-    }
-    Object link(element.As<Napi::Object>());
-    op.links.push_back(ReadLinkRef(link));
-    if (!link.Bad().empty()) object.MarkBad(path + '.' + link.Bad());
-  }
+  if (object.Has("links")) object.ForEachObject("links", [&](Object &link) { op.links.push_back(ReadLinkRef(link)); });
   return op;
 }
 

@@ -1,5 +1,6 @@
 #include "binding/session_object.h"
 
+#include "base/json.h"
 #include "binding/object.h"
 #include "binding/plan_service.h"
 #include "binding/read_netns.h"
@@ -33,8 +34,10 @@ Napi::Function SessionObject::Define(Napi::Env env) {
 
 SessionObject::SessionObject(const Napi::CallbackInfo &info) : Napi::ObjectWrap<SessionObject>(info) {
   auto home = [&]() -> Result<UniqueFd> {
-    if (!info[0].IsObject()) return netns::OpenCurrent();
-    Object object(info[0].As<Napi::Object>());
+    if (!info[0].IsString()) return netns::OpenCurrent();
+    const auto ref = json::Parse(info[0].As<Napi::String>().Utf8Value());
+    if (!ref) return std::unexpected(ref.error());
+    Object object(*ref);
     netns::NetnsOpen op{.slot = {},
                         .path = object.OptionalString("path"),
                         .pid = object.OptionalU32("pid"),
@@ -57,12 +60,11 @@ Napi::Value SessionObject::Run(const Napi::CallbackInfo &info) {
     Throw(env, Error{.code = EBADF, .syscall = "run", .detail = "the session is closed", .holder = {}, .offset = 0});
     return env.Undefined();
   }
-  if (!info[0].IsArray() || !info[1].IsFunction()) {
-    Napi::TypeError::New(env, "run(steps, done) takes an array and a function").ThrowAsJavaScriptException();
+  if (!info[0].IsString() || !info[1].IsFunction()) {
+    Napi::TypeError::New(env, "run(plan, done) takes a plan's JSON and a function").ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  ReadPlan plan = Read(info[0].As<Napi::Array>());
-  if (env.IsExceptionPending()) return env.Undefined();
+  ReadPlan plan = Read(info[0].As<Napi::String>().Utf8Value());
   if (!plan.bad.empty()) {
     Napi::TypeError::New(env, "malformed plan at " + plan.bad).ThrowAsJavaScriptException();
     return env.Undefined();
@@ -81,8 +83,10 @@ void SessionObject::Cancel(const Napi::CallbackInfo &info) {
 
 Napi::Value SessionObject::Order(const Napi::CallbackInfo &info) {
   const Napi::Env env = info.Env();
-  if (session_ == nullptr || !info[0].IsObject()) return Napi::Boolean::New(env, false);
-  Object object(info[0].As<Napi::Object>());
+  if (session_ == nullptr || !info[0].IsString()) return Napi::Boolean::New(env, false);
+  const auto text = json::Parse(info[0].As<Napi::String>().Utf8Value());
+  const json::Value value = text.value_or(json::Value{});
+  Object object(value);
   netns::NetnsCreate like = ReadNetnsCreate(object);
   if (!object.Bad().empty()) {
     Napi::TypeError::New(env, "malformed order at " + object.Bad()).ThrowAsJavaScriptException();

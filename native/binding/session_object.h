@@ -1,4 +1,4 @@
-// SessionObject: `new Session({ path? , pid?, fd? })`, a host namespace that plans work from.
+// SessionObject: `new Session(json)` of `{ path?, pid?, fd? }`, a host namespace that plans work from.
 #pragma once
 
 #include <napi.h>
@@ -15,11 +15,11 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   explicit SessionObject(const Napi::CallbackInfo &info);
 
  private:
-  // run(steps, done): number. Throws a TypeError naming the field of a malformed plan; nothing has been done then.
+  // run(json, done): number. Throws a TypeError naming the field of a malformed plan; nothing has been done then.
   Napi::Value Run(const Napi::CallbackInfo &info);
   // cancel(id)
   void Cancel(const Napi::CallbackInfo &info);
-  // order(op): boolean. Has the namespace of a netns.create made that is to come, whatever its name; false: one is being made already.
+  // order(json): boolean. Has the namespace of a netns.create made that is to come, whatever its name; false: one is being made already.
   Napi::Value Order(const Napi::CallbackInfo &info);
   // cancelOrder(): no plan will come for it.
   void CancelOrder(const Napi::CallbackInfo &info);

@@ -1,11 +1,19 @@
 #include "binding/write_report.h"
 
-#include "binding/read_netns.h"
 #include "binding/write_nft.h"
 #include "binding/write_rtnl.h"
 
 namespace netmode::binding {
 namespace {
+
+// `{ dev: bigint, inode: bigint, cookie?: bigint }`
+Napi::Object WriteIdentity(Napi::Env env, const netns::Identity &identity) {
+  auto object = Napi::Object::New(env);
+  object["dev"] = Napi::BigInt::New(env, identity.device);
+  object["inode"] = Napi::BigInt::New(env, identity.inode);
+  if (identity.cookie) object["cookie"] = Napi::BigInt::New(env, *identity.cookie);
+  return object;
+}
 
 struct OutputWriter {
   Napi::Env env;

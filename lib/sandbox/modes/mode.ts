@@ -48,6 +48,6 @@ export function openNamespace(netns: SandboxRecord['netns'], ref: NamespaceRef =
   return { apply: { op: 'netns.open', slot, ...(typeof ref === 'string' ? { path: ref } : ref), ...inodeOf(netns) } }
 }
 
-function inodeOf({ inode }: SandboxRecord['netns']): { inode?: bigint } {
-  return inode === undefined ? {} : { inode: BigInt(inode) }
+function inodeOf({ inode }: SandboxRecord['netns']): { inode?: string } {
+  return inode === undefined ? {} : { inode }
 }
