@@ -10,7 +10,7 @@ import { filesBelow, fingerprint, isCurrent, record, root } from '../scripts/sta
 export const kFolder = 'build-bench'
 const kStamp = `${kFolder}/native.stamp`
 const kPrograms = {
-  floor: ['bench/floor.cc', 'bench/bare.cc', 'bench/plan_text.cc'],
+  floor: ['bench/floor.cc', 'bench/bare.cc'],
   yardstick: ['bench/native/yardstick.cc', 'bench/native/bare_crowd.cc', 'bench/native/traffic.cc', 'bench/bare.cc'],
   codec: ['bench/native/codec.cc'],
 }
@@ -23,7 +23,7 @@ function addonObjects() {
   if (!isNativeCurrent()) throw new Error('the native part is not built, or not of this tree: node scripts/setup.mjs --dist')
   const sources = JSON.parse(readFileSync(join(root, 'native/sources.json'), 'utf8')).addon
   const objects = sources
-    .filter(file => !file.startsWith('native/binding/'))
+    .filter(file => !file.startsWith('native/binding/') || /\/(object|read_\w+)\.cc$/.test(file)) // what reads plans has no N-API
     .map(file => `build/Release/obj.target/netmode/${file.replace(/\.cc$/, '.o')}`)
   const missing = objects.find(file => !existsSync(join(root, file)))
   if (missing !== undefined) throw new Error(`${missing} is gone: node scripts/native-build.mjs --force`)
@@ -39,7 +39,7 @@ function nodeHeaders() {
   return folders.find(folder => existsSync(join(folder, 'node_api.h'))) ?? folders[0]
 }
 
-/** The native programs, with all of native/ but the binding; libnftnl is linked here, as nothing loads it lazily. */
+/** The native programs, with all of native/ but N-API; libnftnl is linked here, as nothing loads it lazily. */
 export function buildPrograms() {
   const library = addonObjects()
   const value = fingerprint(

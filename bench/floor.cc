@@ -5,7 +5,7 @@
 //   ground BRIDGE_INDEX MTU PREFIX BROADCAST GATEWAY     once, first
 //   bare NAME HOST_IFNAME MAC ADDRESS                    an attach as bare.h makes it
 //   clear NAME HOST_IFNAME …                             takes such attaches away, all links in one group
-//   full FIELD...                                        runs a plan of netmode's own, as plan_text.h reads it
+//   full PLAN                                            runs a plan of netmode's own, as lib/ writes it for the addon
 //
 // Works in the network and mount namespace that it is started in; scripts/in-namespace.sh gives private ones.
 #include <atomic>
@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "bare.h"
+#include "binding/read_plan.h"
 #include "netns/namespace.h"
-#include "plan_text.h"
 #include "program/runner.h"
 
 namespace {
@@ -52,7 +52,7 @@ class Floor {
   // The measured nanoseconds; 0 for a command that measures nothing.
   [[nodiscard]] Result<std::int64_t> Obey(std::span<const std::string> fields) {
     const std::string &command = fields.front();
-    if (command == "full") return RunFull(fields.subspan(1));
+    if (command == "full" && fields.size() == 2) return RunFull(fields[1]);
     if (command == "ground" && fields.size() == 6) return Start(fields);
     if (command == "bare" && fields.size() == 5 && bare_) return MakeBare(fields);
     if (command == "clear" && fields.size() % 2 == 1 && bare_) return Clear(fields.subspan(1));
@@ -95,15 +95,15 @@ class Floor {
   }
 
   // What netmode's create() takes beyond this is JavaScript, the binding and the way to another thread and back.
-  [[nodiscard]] Result<std::int64_t> RunFull(std::span<const std::string> fields) {
-    const auto plan = bench::ReadPlan(fields);
-    if (!plan) return std::unexpected(plan.error());
+  [[nodiscard]] Result<std::int64_t> RunFull(const std::string &text) {
+    const auto plan = binding::Read(text);
+    if (!plan.bad.empty()) return Fail(EINVAL, "plan", plan.bad);
     const std::atomic<bool> cancelled = false;
     program::Report report;
     const std::int64_t start = Now();
     {
       program::Runner runner(session_, cancelled);
-      report = runner.Run(*plan);
+      report = runner.Run(plan.steps);
     }
     const std::int64_t end = Now();
     if (!report.failure) return end - start;

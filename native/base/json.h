@@ -17,7 +17,7 @@ struct Value {
   Kind kind = Kind::kNull;
   bool flag = false;
   double number = 0;
-  std::string text;                // UTF-8
+  std::string text;               // UTF-8
   std::vector<std::string> keys;  // of an object, with their values at the same places in `items`
   std::vector<Value> items;
 
