@@ -41,11 +41,7 @@ function linesOf(op: Op, nsName: NameOf): string[] {
     command('ip', ns === undefined ? undefined : `-n ${word(nsName(ns))}`, ...words)
   switch (op.op) {
     case 'netns.create':
-      return [
-        command('ip netns add', word(op.name)),
-        ...(op.loopback ? [command('ip -n', word(op.name), 'link set dev lo up')] : []),
-        ...(op.settings ?? []).map(({ key, value }) => sysctl(op.name, key, value)),
-      ]
+      return [command('ip netns add', word(op.name)), ...(op.settings ?? []).map(({ key, value }) => sysctl(op.name, key, value))]
     case 'netns.attach':
       return [`# name the namespace ${nsName(op.slot)}: ${op.name}`]
     case 'netns.delete':
@@ -150,7 +146,7 @@ function bridgeWords({ stp, vlanFiltering, multicastSnooping, ageing, forwardDel
 }
 
 function linkSet(op: LinkSet, ip: Ip, nsName: NameOf): string[] {
-  const { link, name, mac, mtu, master, up, group, alias, port, moveTo } = op
+  const { link, name, mac, mtu, master, up, group, alias, arpNotify, port, moveTo } = op
   const words = [
     ...(name === undefined ? [] : ['name', word(name)]),
     ...(mac === undefined ? [] : ['address', mac]),
@@ -163,6 +159,9 @@ function linkSet(op: LinkSet, ip: Ip, nsName: NameOf): string[] {
   ]
   return [
     ...(words.length > 0 ? [ip(op.ns, 'link set dev', word(link.name), ...words)] : []),
+    ...(arpNotify === undefined
+      ? []
+      : [sysctl(op.ns === undefined ? undefined : nsName(op.ns), `net/ipv4/conf/${link.name}/arp_notify`, flag(arpNotify))]),
     ...(port && Object.keys(port).length > 0 ? [ip(op.ns, 'link set dev', word(link.name), 'type bridge_slave', ...portWords(port))] : []),
   ]
 }

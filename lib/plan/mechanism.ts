@@ -97,7 +97,7 @@ export interface Mechanism {
    * Has a namespace made for a plan that is still being drawn up, to be named by its `netns.create`. It is nothing yet: without a plan
    * that comes for it nobody ever sees it. Answers what says that none will come.
    */
-  order(like: Pick<NetnsCreate, 'loopback' | 'settings'>): () => void
+  order(like: Pick<NetnsCreate, 'settings'>): () => void
   /** Waits for what is under way. */
   close(): Promise<void>
 }
@@ -145,7 +145,7 @@ export class KernelMechanism implements Mechanism {
     })
   }
 
-  order(like: Pick<NetnsCreate, 'loopback' | 'settings'>): () => void {
+  order(like: Pick<NetnsCreate, 'settings'>): () => void {
     if (this.#closed || !this.#session.order(toJson({ ...like, name: '', slot: '' }))) return () => {}
     return () => this.#session.cancelOrder()
   }

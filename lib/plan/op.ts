@@ -112,8 +112,6 @@ export interface NetnsCreate {
   readonly op: 'netns.create'
   readonly name: string
   readonly slot: Slot
-  /** With its loopback device up. Default false. */
-  readonly loopback?: boolean
   /** Sysctls, written before any link is in it; those that the kernel lacks are passed over. */
   readonly settings?: readonly Setting[]
 }
@@ -265,6 +263,8 @@ export interface LinkSet {
   readonly alias?: string
   readonly port?: PortOptions
   readonly moveTo?: Slot
+  /** Its IPv4 addresses are announced when it comes up or its MAC is set (arp_notify). */
+  readonly arpNotify?: boolean
   /** Waits for what the kernel has put off about its carrier: after that the link really sends. Default false. */
   readonly settle?: boolean
   /** A link that is gone is fine. Default false. */

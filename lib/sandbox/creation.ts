@@ -5,7 +5,6 @@ import { fail, invalid } from '../errors.js'
 import { open } from '../namespace/namespace.js'
 import { sharedRef } from '../namespace/shared-ref.js'
 import type { Identity, Output } from '../native.js'
-import { commonSettings } from '../network/drivers/endpoint-settings.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import { type Networks, notFound } from '../network/networks.js'
 import type { Link } from '../plan/kernel-objects.js'
@@ -15,7 +14,6 @@ import type { SandboxRecord } from '../state/records.js'
 import type { ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { draftEndpoint, draftRecord, freeIfname } from './draft.js'
 import { refuseOverlap } from './guest.js'
-import { likeness } from './modes/mode.js'
 import { createPlan, type Entrance, type Ground } from './plans.js'
 import { avoidPort, type PortChooser, type Refused } from './port-choice.js'
 import type { PortRequest } from './port-grammar.js'
@@ -65,18 +63,6 @@ export class Creation {
     this.#options = parts.options
     this.#refused = parts.refused
     this.#liveRecord = parts.liveRecord
-  }
-
-  /**
-   * Has the namespace made while all else is still being decided: it takes the kernel about as long. Answers what ends that again
-   * when no plan comes of it.
-   */
-  orderNamespace(): () => void {
-    const { mode, netns, attachments } = this.#options
-    const networks = attachments.map(({ network }) => this.#networks.known(network))
-    if ((mode !== 'bridge' && mode !== 'none') || netns !== undefined || networks.includes(undefined)) return () => {}
-    const families = networks.map(network => ({ ipv4: network?.has(4), ipv6: network?.has(6) }))
-    return this.#context.mechanism.order(likeness(commonSettings(families)))
   }
 
   /** Chooses names, addresses and ports; changes nothing but hints. */

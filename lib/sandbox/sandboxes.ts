@@ -18,6 +18,7 @@ import { Creation } from './creation.js'
 import { etcPaths } from './files.js'
 import { sandboxInfo } from './inspect.js'
 import { openNamespace, slot } from './modes/mode.js'
+import { orderNamespace } from './namespace-order.js'
 import { type Ground, removePlan } from './plans.js'
 import { PortChooser, Refused } from './port-choice.js'
 import type { PortRequest } from './port-grammar.js'
@@ -67,14 +68,21 @@ export class Sandboxes {
   }
 
   async #create(options: SandboxOptions, { signal }: Op): Promise<CreatedSandbox> {
-    const valid = sandboxOptions(options)
+    signal?.throwIfAborted()
+    const cancelOrder = orderNamespace(this.#context.mechanism, this.#networks, options)
+    try {
+      return await this.#carryOut(sandboxOptions(options), signal)
+    } catch (error) {
+      cancelOrder()
+      throw error
+    }
+  }
+
+  async #carryOut(valid: ValidSandboxOptions, signal?: AbortSignal): Promise<CreatedSandbox> {
     const creation = this.#creation(valid)
-    const cancelOrder = creation.orderNamespace()
     for (let attempt = 1; ; attempt++) {
-      const { draft, plan } = await drawUp(creation, signal).catch((error: unknown) => {
-        cancelOrder()
-        throw error
-      })
+      const draft = await creation.draft(signal)
+      const plan = creation.plan(draft)
       try {
         const outputs = await this.#context.mechanism.run(plan, signal)
         creation.learn(draft, plan, outputs)
@@ -83,7 +91,6 @@ export class Sandboxes {
         const made = outputs[plan.findIndex(({ apply }) => apply.op === 'netns.create')] as Identity | undefined
         return await this.#handle({ ...draft.record, phase: 'ready' }, made)
       } catch (error) {
-        cancelOrder()
         creation.giveBack(draft, error)
         if (attempt === attempts || !(await creation.canRetry(error, draft))) throw translate(error, signal)
       }
@@ -234,9 +241,4 @@ export class Sandboxes {
 
 function isLive({ phase }: SandboxRecord): boolean {
   return phase === 'ready' || phase === 'changing'
-}
-
-async function drawUp(creation: Creation, signal?: AbortSignal) {
-  const draft = await creation.draft(signal)
-  return { draft, plan: creation.plan(draft) }
 }

@@ -17,7 +17,15 @@ export type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]:
 
 /** Drops the keys that are undefined, as exactOptionalPropertyTypes wants them. */
 export function present<T extends object>(object: T): Present<T> {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Present<T>
+  const kept: Record<string, unknown> = {}
+  for (const key in object) if (object[key] !== undefined) kept[key] = object[key]
+  return kept as Present<T>
+}
+
+/** The value of an own data property of whatever it is; undefined where there is none. For guesses: nothing has been checked. */
+export function peek(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null || types.isProxy(value)) return undefined
+  return Object.getOwnPropertyDescriptor(value, key)?.value
 }
 
 // ---------------------------------------------------------------------------------------------------- JavaScript's own
@@ -57,14 +65,19 @@ export function array<T>(guard: Guard<T>): Guard<readonly T[]> {
   return (value, field) => {
     if (!Array.isArray(value) || types.isProxy(value)) throw invalid(field, 'an array', value)
     if (value.length > longestArray) throw invalid(field, `an array of at most ${longestArray} elements`, value.length, { range: true })
-    return Array.from({ length: value.length }, (_, i) => guard(plain(value, i, `${field}[${i}]`), `${field}[${i}]`))
+    return Array.from({ length: value.length }, (_, i) =>
+      guard(
+        plain(value, i, () => `${field}[${i}]`),
+        `${field}[${i}]`,
+      ),
+    )
   }
 }
 
 /** The value of an own data property; a getter could answer something else each time, so it is refused. */
-function plain(owner: object, key: string | number, field: string): unknown {
+function plain(owner: object, key: string | number, field: () => string): unknown {
   const property = Object.getOwnPropertyDescriptor(owner, key)
-  if (property?.get || property?.set) throw invalid(field, 'a plain value', property.get ?? property.set)
+  if (property?.get || property?.set) throw invalid(field(), 'a plain value', property.get ?? property.set)
   return property?.value
 }
 
@@ -126,7 +139,7 @@ function entries(value: unknown, field: string): [string, unknown][] {
   if (typeof value !== 'object' || value === null || !isPlain(value)) throw invalid(name, 'a plain object', value)
   return Reflect.ownKeys(value).map(key => {
     if (typeof key === 'symbol') throw invalid(name, 'an object without symbol keys', key)
-    return [key, plain(value, key, join(field, key))]
+    return [key, plain(value, key, () => join(field, key))]
   })
 }
 

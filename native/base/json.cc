@@ -9,6 +9,7 @@ namespace {
 
 // Plans nest six deep: a hostile text must not eat the stack.
 constexpr int kMaxDepth = 32;
+constexpr std::size_t kUsual = 8;  // members of an object
 constexpr std::uint32_t kReplacement = 0xfffd;
 
 bool IsHigh(std::uint32_t unit) { return unit >= 0xd800 && unit < 0xdc00; }
@@ -77,6 +78,8 @@ class Parser {
   [[nodiscard]] bool ReadObject(Value &value, int depth) {
     value.kind = Kind::kObject;
     if (TakeNext("}")) return true;
+    value.keys.reserve(kUsual);
+    value.items.reserve(kUsual);
     do {
       if (!TakeNext("\"") || !ReadString(value.keys.emplace_back()) || !TakeNext(":")) return false;
       if (!ReadValue(value.items.emplace_back(), depth + 1)) return false;
@@ -87,6 +90,7 @@ class Parser {
   [[nodiscard]] bool ReadArray(Value &value, int depth) {
     value.kind = Kind::kArray;
     if (TakeNext("]")) return true;
+    value.items.reserve(kUsual);
     do {
       if (!ReadValue(value.items.emplace_back(), depth + 1)) return false;
     } while (TakeNext(","));

@@ -10,9 +10,11 @@ namespace {
 }  // namespace
 
 netns::NetnsCreate ReadNetnsCreate(Object &object) {
-  netns::NetnsCreate op{.name = object.String("name"), .slot = object.String("slot"), .loopback = object.Flag("loopback")};
-  object.ForEachObject("settings",
-                       [&](Object &setting) { op.settings.push_back({.key = setting.String("key"), .value = setting.String("value")}); });
+  netns::NetnsCreate op{.name = object.String("name"), .slot = object.String("slot")};
+  if (object.Has("settings")) {
+    object.ForEachObject("settings",
+                         [&](Object &setting) { op.settings.push_back({.key = setting.String("key"), .value = setting.String("value")}); });
+  }
   return op;
 }
 

@@ -170,6 +170,7 @@ rtnl::LinkSet ReadLinkSet(Object &object) {
   op.alias = object.OptionalString("alias");
   op.port = OptionalNested(object, "port", ReadPortOptions);
   op.move_to = object.OptionalString("moveTo");
+  op.arp_notify = object.OptionalBool("arpNotify");
   op.settle = object.Flag("settle");
   op.missing_ok = object.Flag("missingOk");
   return op;

@@ -21,7 +21,6 @@ namespace netmode::netns {
 struct NetnsCreate {
   std::string name;
   std::string slot;
-  bool loopback = false;               // with its loopback device up
   std::vector<Setting> settings = {};  // written before any link is in it; those that the kernel lacks are passed over
 };
 

@@ -1,29 +1,12 @@
 #include "program/fresh.h"
 
-#include <linux/if.h>
 #include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 
 #include <utility>
 
 namespace netmode::program {
 
 namespace {
-
-constexpr int kLoopback = 1;  // its index in every namespace
-
-[[nodiscard]] Result<void> RaiseLoopback(netlink::Socket &socket) {
-  ifinfomsg header{};
-  header.ifi_index = kLoopback;
-  header.ifi_flags = header.ifi_change = IFF_UP;
-  netlink::Batch batch;
-  batch.Begin(RTM_NEWLINK, 0, header, 0);
-  batch.End();
-  auto failures = socket.Execute(batch);
-  if (!failures) return std::unexpected(std::move(failures.error()));
-  if (!failures->empty()) return std::unexpected(std::move(failures->front().error));
-  return {};
-}
 
 [[nodiscard]] Result<void> Write(const std::vector<netns::Setting> &settings) {
   for (const auto &[key, value] : settings) {
@@ -40,9 +23,6 @@ Result<Fresh> MakeFresh(const netns::NetnsCreate &op, int home) {
   auto made = netns::Make(home, [&]() -> Result<void> {
     socket = netlink::Socket::Open(NETLINK_ROUTE);
     if (!socket) return std::unexpected(socket.error());
-    if (op.loopback) {
-      if (auto raised = RaiseLoopback(*socket); !raised) return raised;
-    }
     return Write(op.settings);
   });
   if (!made) return std::unexpected(std::move(made.error()));

@@ -47,7 +47,7 @@ void Session::MakeOrdered() {
 
 std::optional<Fresh> Session::TakeOrdered(const netns::NetnsCreate &op) {
   std::unique_lock lock(mutex_);
-  const auto suits = [&] { return ordered_ && ordered_->loopback == op.loopback && ordered_->settings == op.settings; };
+  const auto suits = [&] { return ordered_ && ordered_->settings == op.settings; };
   if (suits()) unwanted_ = false;
   made_.wait(lock, [&] { return ready_ || !suits(); });
   if (!suits()) return std::nullopt;

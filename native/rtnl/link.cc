@@ -2,9 +2,11 @@
 #include "rtnl/link.h"
 
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <sys/socket.h>
 
 #include <string_view>
 #include <utility>
@@ -130,6 +132,17 @@ void BeginChange(netlink::Batch &batch, const std::string &name, std::optional<s
   if (!index) batch.PutString(IFLA_IFNAME, name);
 }
 
+// What /proc/sys/net/ipv4/conf/LINK/arp_notify says, without a way into that folder.
+void PutArpNotify(netlink::Batch &batch, bool on) {
+  const std::size_t families = batch.BeginNest(IFLA_AF_SPEC);
+  const std::size_t inet = batch.BeginNest(AF_INET);
+  const std::size_t settings = batch.BeginNest(IFLA_INET_CONF);
+  batch.PutInteger(IPV4_DEVCONF_ARP_NOTIFY, std::uint32_t{on});
+  batch.EndNest(settings);
+  batch.EndNest(inet);
+  batch.EndNest(families);
+}
+
 // The kernel tells nothing about a link before it has done what it had put off (rtnl_getlink, from 6.8). The answer is for nobody.
 void PutQuestion(netlink::Batch &batch, const std::string &name, std::optional<std::uint32_t> index, std::size_t tag) {
   ifinfomsg header{};
@@ -209,6 +222,7 @@ Result<void> Encode(netlink::Batch &batch, const LinkSet &op, Names &names, std:
   PutOptional(batch, IFLA_GROUP, op.group);
   if (op.alias) batch.PutString(IFLA_IFALIAS, *op.alias);
   PutOptional(batch, IFLA_NET_NS_FD, move_to);
+  if (op.arp_notify) PutArpNotify(batch, *op.arp_notify);
   batch.End();
   if (port && master) put_port();
   if (op.settle) PutQuestion(batch, op.link.name, index, tag);

@@ -62,6 +62,7 @@ struct LinkSet {
   std::optional<std::string> alias;
   std::optional<PortOptions> port;
   std::optional<std::string> move_to;
+  std::optional<bool> arp_notify;
   bool settle = false;  // what the kernel has put off about its carrier is done before the op has been
   bool missing_ok = false;
 };

@@ -139,5 +139,50 @@ TEST_CASE("many plans at once all get an answer, and what waits when the pool en
   }
 }
 
+Report Create(Session &session, const std::string &name) {
+  return Run(session, {{.apply = {.name = "netns.create", .verb = Immediate{netns::NetnsCreate{.name = name, .slot = "new"}}},
+                        .undo = std::nullopt}});
+}
+
+std::uint64_t InodeOf(const Report &report) {
+  REQUIRE_FALSE(report.failure);
+  return std::get<netns::Identity>(report.outputs.front()).inode;
+}
+
+TEST_CASE("a namespace that was ordered is the one that the next plan names") {
+  const test::PrivateWorld world;
+  const auto session = OpenSession();
+  Pool pool(2, [] {});
+  REQUIRE(session->Order({.name = {}, .slot = {}}));
+  CHECK_FALSE(session->Order({.name = {}, .slot = {}}));
+  auto job = std::make_shared<Job>();
+  job->session = session;
+  job->order = true;
+  REQUIRE(pool.Submit(job));  // made on another thread, while the plan waits for it
+  const Report report = Create(*session, "box");
+  CHECK(Exists("/run/netns/box"));
+  const auto opened = netns::Open({.slot = "", .path = "/run/netns/box"});
+  REQUIRE(opened);
+  CHECK(netns::Describe(opened->Get(), -1).value().inode == InodeOf(report));
+  CHECK(session->Order({.name = {}, .slot = {}}));
+  session->FailOrder();
+}
+
+TEST_CASE("a plan that wants another namespace, or comes after the order was cancelled, makes its own") {
+  const test::PrivateWorld world;
+  const auto session = OpenSession();
+  const std::vector<netns::Setting> settings = {{.key = "net/ipv4/conf/default/arp_notify", .value = "1"}};
+  REQUIRE(session->Order({.name = {}, .slot = {}, .settings = settings}));
+  session->MakeOrdered();
+  CHECK_FALSE(Create(*session, "plain").failure);
+  CHECK_FALSE(session->Order({.name = {}, .slot = {}}));  // the first one is still to be had
+  session->CancelOrder();
+  REQUIRE(session->Order({.name = {}, .slot = {}}));
+  session->CancelOrder();  // before it is made
+  session->MakeOrdered();
+  CHECK_FALSE(Create(*session, "late").failure);
+  CHECK(session->Order({.name = {}, .slot = {}}));
+}
+
 }  // namespace
 }  // namespace netmode::program

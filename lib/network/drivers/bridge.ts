@@ -142,10 +142,10 @@ function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, 
       },
       undo: { op: 'link.delete', links: [host], missingOk: true },
     },
-    ...insideSteps(endpoint, slot, defaults),
+    ...insideSteps(endpoint, slot, defaults, 'later'),
     ...defaultRoutes(endpoint, gateways, slot),
     // The kernel lets the host's end send on a work queue that may be late, and until then drops what goes to the sandbox: hence
-    // `settle`. What was announced before may be lost: setting the MAC address, even to what it is, announces it again.
+    // `settle`. Only then do announcements get through, and setting the MAC address, even to what it is, makes the kernel announce.
     {
       apply: {
         op: 'link.set',

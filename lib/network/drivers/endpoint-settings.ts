@@ -1,30 +1,24 @@
-/** Sysctls of an endpoint's link. They are in force before the link is up; where a namespace is made, they are its defaults. Pure. */
+/** IPv6 sysctls of an endpoint's link. They are in force before the link is up; where a namespace is made, they are its defaults. Pure. */
 import type { Setting } from '../../plan/op.js'
 
-/** Which families an endpoint has addresses of; the values don't matter. */
+/** Whether an endpoint has an IPv6 address; its value doesn't matter. */
 export interface Families {
-  readonly ipv4?: unknown
   readonly ipv6?: unknown
 }
 
-/** A setting below `net/FAMILY/conf/LINK/`. */
+/** A setting below `net/ipv6/conf/LINK/`. */
 interface LinkSetting {
-  readonly family: 'ipv4' | 'ipv6'
   readonly name: string
   readonly value: string
 }
 
-/** The kernel announces the addresses; an endpoint without IPv6 keeps quiet in it (its multicast would flood every port of the bridge). */
-function settingsOf({ ipv4, ipv6 }: Families): readonly LinkSetting[] {
+/** The kernel announces the addresses, routers have no say; without an address the link keeps quiet (its multicast would go to every port). */
+function settingsOf({ ipv6 }: Families): readonly LinkSetting[] {
+  if (!ipv6) return [{ name: 'disable_ipv6', value: '1' }]
   return [
-    ...(ipv4 ? [{ family: 'ipv4', name: 'arp_notify', value: '1' } as const] : []),
-    ...(ipv6
-      ? ([
-          { family: 'ipv6', name: 'disable_ipv6', value: '0' },
-          { family: 'ipv6', name: 'ndisc_notify', value: '1' },
-          { family: 'ipv6', name: 'accept_ra', value: '0' },
-        ] as const)
-      : [{ family: 'ipv6', name: 'disable_ipv6', value: '1' } as const]),
+    { name: 'disable_ipv6', value: '0' },
+    { name: 'ndisc_notify', value: '1' },
+    { name: 'accept_ra', value: '0' },
   ]
 }
 
@@ -42,13 +36,13 @@ export function linkSettings(endpoint: Families, ifname: string, defaults: reado
 }
 
 function isSame(a: LinkSetting, b: LinkSetting): boolean {
-  return a.family === b.family && a.name === b.name && a.value === b.value
+  return a.name === b.name && a.value === b.value
 }
 
 function setting(one: LinkSetting, link: string): Setting {
   return { key: keyOf(one, link), value: one.value }
 }
 
-function keyOf({ family, name }: LinkSetting, link: string): string {
-  return `net/${family}/conf/${link}/${name}`
+function keyOf({ name }: LinkSetting, link: string): string {
+  return `net/ipv6/conf/${link}/${name}`
 }

@@ -1,17 +1,12 @@
 /** What a mode has to say: where the namespace comes from and where it goes. The rest is the same for all. */
 
 import type { NamespaceRef } from '../../contract.js'
-import type { NetnsCreate, Setting, Step } from '../../plan/op.js'
+import type { Setting, Step } from '../../plan/op.js'
 import type { Layout } from '../../state/layout.js'
 import type { SandboxRecord } from '../../state/records.js'
 
 /** The slot of a sandbox's namespace in every plan. */
 export const slot = 'sandbox'
-
-/** What a namespace of a sandbox is like when it is made. */
-export function likeness(settings: readonly Setting[]): Pick<NetnsCreate, 'loopback' | 'settings'> {
-  return { loopback: true, settings }
-}
 
 export interface ModeSteps {
   /**
@@ -23,6 +18,8 @@ export interface ModeSteps {
     layout: Layout,
     how: { readonly defaults: readonly Setting[]; readonly adopted?: NamespaceRef | undefined },
   ): Step[]
+  /** What is done in it when the endpoints are there. */
+  settle?(): Step[]
   /** Gives the namespace up. Absent things are fine. */
   leave(record: SandboxRecord, layout: Layout): Step[]
 }
@@ -30,15 +27,11 @@ export interface ModeSteps {
 /** A namespace of its own: made by us and visible to `ip netns`, or adopted and left as it is. */
 export const ownNamespace: ModeSteps = {
   enter: ({ name, netns }, _layout, { defaults, adopted }) => {
-    if (netns.owned) {
-      return [{ apply: { op: 'netns.create', name, slot, ...likeness(defaults) }, undo: { op: 'netns.delete', name, missingOk: true } }]
-    }
-    return [
-      openNamespace(netns, adopted),
-      ...(netns.named ? [{ apply: { op: 'netns.attach', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } } as const] : []),
-      { apply: { op: 'link.set', ns: slot, link: { name: 'lo', index: 1 }, up: true } },
-    ]
+    const undo = { op: 'netns.delete', name, missingOk: true } as const
+    if (netns.owned) return [{ apply: { op: 'netns.create', name, slot, settings: defaults }, undo }]
+    return [openNamespace(netns, adopted), ...(netns.named ? [{ apply: { op: 'netns.attach', name, slot }, undo } as const] : [])]
   },
+  settle: () => [{ apply: { op: 'link.set', ns: slot, link: { name: 'lo', index: 1 }, up: true } }],
   leave: ({ name, netns }) =>
     netns.owned || netns.named ? [{ apply: { op: 'netns.delete', name, missingOk: true, ...inodeOf(netns) } }] : [],
 }
