@@ -7,8 +7,8 @@
 //
 // The machines run at once, and share the processors. Each boots into the file system of this one: it reads it through virtiofs and writes
 // to memory, so it tests the tree as it stands, native build included. A failed test, a tainted kernel and a machine that died are failures.
-// What a machine said is in build-kernels/RELEASE.log, its report in build-kernels/RELEASE.json.
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+// What a machine printed is in build-kernels/results/RELEASE.log, its report beside it in RELEASE.json, the table in table.txt.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -21,6 +21,7 @@ const kVersions = ['6.1', '6.12']
 const kWhole = ['test/kernel', 'test/traffic']
 const kQuick = ['test/kernel/read-back.test.ts', 'test/kernel/firewall.test.ts']
 const kMemory = '2G'
+const kResults = join(kKernelsFolder, 'results')
 const say = text => process.stderr.write(`netmode kernels: ${text}\n`)
 
 /** The files to run: as named, or chosen. */
@@ -34,7 +35,7 @@ function chooseFiles(named, quick) {
 
 /** Runs the files on one kernel. A file without a report is one that the machine did not live to end. */
 async function runOn(kernel, files, cpus) {
-  const [log, lines] = ['log', 'lines'].map(kind => join(kKernelsFolder, `${kernel.release}.${kind}`))
+  const [log, lines] = ['log', 'lines'].map(kind => join(kResults, `${kernel.release}.${kind}`))
   for (const file of [log, lines]) rmSync(file, { force: true })
   const command = [join(root, 'scripts/kernels/guest.sh'), process.execPath, ...files]
   say(`${kernel.release}: ${files.length} test files, ${cpus} processors; tail -f ${relative(process.cwd(), log)}`)
@@ -49,7 +50,7 @@ async function runOn(kernel, files, cpus) {
     end: reports.find(({ taint }) => taint !== undefined),
     files: reports.filter(({ file }) => file),
   }
-  writeFileSync(join(kKernelsFolder, `${kernel.release}.json`), `${JSON.stringify(result, null, 2)}\n`)
+  writeFileSync(join(kResults, `${kernel.release}.json`), `${JSON.stringify(result, null, 2)}\n`)
   return result
 }
 
@@ -66,10 +67,11 @@ const { values, positionals } = parseArgs({
 const files = chooseFiles(positionals, values.quick)
 if (files.length === 0) throw new Error(`no test file is at or below ${positionals.join(', ')}`)
 const kernels = values.kernel.map(version => fetchKernel(version, say))
+mkdirSync(kResults, { recursive: true })
 const cpus = Math.max(1, Math.floor(availableParallelism() / kernels.length))
 const results = await Promise.all(kernels.map(kernel => runOn(kernel, files, cpus)))
 const { text, problems } = resultTable(files, results)
 process.stdout.write(text)
-writeFileSync(join(kKernelsFolder, 'table.txt'), text)
+writeFileSync(join(kResults, 'table.txt'), text)
 if (process.env.NETMODE_TEST_REPORT) writeFileSync(process.env.NETMODE_TEST_REPORT, JSON.stringify(reportOf(results, problems)))
 process.exitCode = problems === 0 ? 0 : 1

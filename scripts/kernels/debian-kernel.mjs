@@ -16,7 +16,8 @@ export const kKernelsFolder = join(root, 'build-kernels')
 /** @returns {Kernel | undefined} the newest release of this version that has been fetched */
 export function fetchedKernel(version) {
   if (!existsSync(kKernelsFolder)) return undefined
-  const releases = readdirSync(kKernelsFolder).filter(name => name === version || name.startsWith(`${version}.`))
+  const folders = readdirSync(kKernelsFolder, { withFileTypes: true }).filter(entry => entry.isDirectory())
+  const releases = folders.map(({ name }) => name).filter(name => name.startsWith(`${version}.`))
   const release = releases.sort(new Intl.Collator('en', { numeric: true }).compare).at(-1)
   if (release === undefined) return undefined
   const folder = join(kKernelsFolder, release)
