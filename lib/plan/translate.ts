@@ -18,6 +18,9 @@ const meanings: Partial<Record<Op['op'], Readonly<Record<string, Meaning>>>> = {
   },
   'netns.attach': { EEXIST: { code: 'EXISTS', message: name => `A network namespace called ${name} exists` } },
   'netns.create': { EEXIST: { code: 'EXISTS', message: name => `A network namespace called ${name} exists` } },
+  'link.set': {
+    EEXIST: { code: 'EXISTS', message: (name, op) => `A link called ${op.op === 'link.set' ? (op.name ?? name) : name} exists` },
+  },
   'link.add': {
     // Of a pair it is the peer whose name somebody chose.
     EEXIST: { code: 'EXISTS', message: (name, op) => `A link called ${op.op === 'link.add' ? (op.peer?.name ?? name) : name} exists` },

@@ -91,7 +91,7 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
     ...(attached ? fileSteps(layout, after, resolver.text(), before) : []),
     ...ports.removed.map(port => releasePort(layout, name, port)).map(reclaimable),
     ...(endpoints.removed.length > 0
-      ? [...deleteLinks(endpoints.removed), ...deleteLinksIn(slot, endpoints.removed)]
+      ? [...deleteLinks(endpoints.removed), ...deleteLinksIn(slot, endpoints.removed, false)]
       : [{ apply: { op: 'file.write', path, text: format(after), how: 'replace' } } as const]),
   ]
 }
@@ -124,7 +124,7 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
       ? [
           openNamespace(record.netns),
           ...deleteLinks(leaving),
-          ...deleteLinksIn(slot, leaving),
+          ...deleteLinksIn(slot, leaving, true),
           ...forgetLinks(ground.firewall, name, leaving),
           ...defaultRoutes([], healed.endpoints),
           ...fileSteps(layout, healed, resolver.text(), record),

@@ -52,28 +52,28 @@ export function forgetLinks(firewall: Firewall, sandbox: string, endpoints: read
 
 /** Deletes the links of endpoints that are on the host, all in one wait. */
 export function deleteLinks(endpoints: readonly EndpointRecord[]): Step[] {
-  return deletion(endpoints, 'host', undefined)
+  return deletion(endpoints, 'host')
 }
 
-/** Deletes those that are in the sandbox, whose namespace is open as `ns`. */
-export function deleteLinksIn(ns: Slot, endpoints: readonly EndpointRecord[]): Step[] {
-  return deletion(endpoints, 'sandbox', ns)
+/** Deletes those that are in the sandbox, whose namespace is open as `ns`. `unfinished`: their making may have broken off. */
+export function deleteLinksIn(ns: Slot, endpoints: readonly EndpointRecord[], unfinished: boolean): Step[] {
+  return deletion(endpoints, 'sandbox', ns, unfinished)
 }
 
 /** The same, where the namespace may be gone by now. Left to it they would stay on the LAN for as long as anything holds it. */
-export function deleteLinksInside({ name, netns, endpoints }: SandboxRecord): Step[] {
+export function deleteLinksInside({ name, netns, endpoints, phase }: SandboxRecord): Step[] {
   const ns = `${slot} ${name}`
-  const steps = deleteLinksIn(ns, endpoints)
+  const steps = deleteLinksIn(ns, endpoints, phase !== 'ready')
   if (steps.length === 0) return []
   const { apply } = openNamespace(netns)
   return [{ apply: { ...apply, slot: ns, missingOk: true } as NetnsOpen }, ...steps]
 }
 
-function deletion(endpoints: readonly EndpointRecord[], where: 'host' | 'sandbox', ns: Slot | undefined): Step[] {
+function deletion(endpoints: readonly EndpointRecord[], where: 'host' | 'sandbox', ns?: Slot, unfinished = false): Step[] {
   const links = endpoints
     .map(endpoint => driverOf(endpoint).linkOf(endpoint))
     .filter(({ at }) => at === where)
-    .map(({ link }) => link)
+    .flatMap(({ link, inMaking }) => [link, ...(unfinished && inMaking ? [inMaking] : [])])
   if (links.length === 0) return []
   // In a namespace that was adopted another link may have the name by now, or may have had it all along.
   const inside = ns === undefined ? {} : { ns, onlyInGroup: linkGroup }

@@ -45,8 +45,8 @@ export interface Driver {
   shape(network: NetworkRecord): EndpointShape
   /** Makes an endpoint in a namespace that is open as `slot`. */
   attachSteps(attachment: Attachment): Step[]
-  /** The link whose deletion takes an endpoint away, and in which namespace it is. */
-  linkOf(endpoint: EndpointRecord): { readonly at: 'host' | 'sandbox'; readonly link: LinkRef }
+  /** The link whose deletion takes an endpoint away, and in which namespace it is. `inMaking`: what it is called until it is complete. */
+  linkOf(endpoint: EndpointRecord): { readonly at: 'host' | 'sandbox'; readonly link: LinkRef; readonly inMaking?: LinkRef }
 }
 
 /** The host's end of an endpoint that has one. */

@@ -1,6 +1,6 @@
 /** What macvlan and ipvlan have in common: an endpoint is a child of a device of the host, born in the sandbox. Only writes ops. */
 import type { LinkAdd, Step } from '../../plan/op.js'
-import type { NetworkRecord } from '../../state/records.js'
+import type { EndpointRecord, NetworkRecord } from '../../state/records.js'
 import type { Attachment, Driver } from './driver.js'
 import { defaultRoutes, insideSteps } from './inside.js'
 import { linkGroup } from './link-group.js'
@@ -21,13 +21,12 @@ export function childDriver({ kind, ownMac, mode }: ChildKind): Driver {
     linkFirewallSteps: () => [],
     shape: network => ({ hostEnd: false, ownMac: ownMac(network), ownLink: false, lan: true }),
     attachSteps: ({ network, endpoint, deviceIndex, slot, gateways, defaults, sandbox }: Attachment) => {
-      const link = { name: endpoint.ifname }
       return [
         {
           apply: {
             op: 'link.add',
             kind,
-            name: endpoint.ifname,
+            name: birthName(endpoint),
             bornIn: slot,
             parent: { name: network.device, ...(deviceIndex !== undefined && { index: deviceIndex }) },
             ...(ownMac(network) && { mac: endpoint.mac }),
@@ -35,15 +34,37 @@ export function childDriver({ kind, ownMac, mode }: ChildKind): Driver {
             group: linkGroup,
             ...mode(network),
           },
-          undo: { op: 'link.delete', ns: slot, links: [link], missingOk: true },
+          undo: {
+            op: 'link.delete',
+            ns: slot,
+            links: [{ name: endpoint.ifname }, { name: birthName(endpoint) }],
+            onlyInGroup: linkGroup,
+            missingOk: true,
+          },
         },
-        { apply: { op: 'link.set', ns: slot, link, alias: `netmode:${sandbox}/${network.name}` } },
+        {
+          apply: {
+            op: 'link.set',
+            ns: slot,
+            link: { name: birthName(endpoint) },
+            name: endpoint.ifname,
+            alias: `netmode:${sandbox}/${network.name}`,
+          },
+        },
         ...insideSteps(endpoint, slot, defaults),
         ...defaultRoutes(endpoint, gateways, slot),
       ]
     },
-    linkOf: ({ ifname }) => ({ at: 'sandbox', link: { name: ifname } }),
+    linkOf: endpoint => ({ at: 'sandbox', link: { name: endpoint.ifname }, inMaking: { name: birthName(endpoint) } }),
   }
+}
+
+/**
+ * Kernels before 6.14 look for a name that is taken on the host, where the parent is, and not where the link is to be born: an `eth0` is
+ * there too. So it gets its final name when it is in the sandbox.
+ */
+function birthName({ mac }: EndpointRecord): string {
+  return `nm${mac.replaceAll(':', '')}`
 }
 
 /**
