@@ -34,7 +34,11 @@ export interface PortMapping {
   hostIp?: string
   /** Default `tcp`. */
   protocol?: Protocol
-  /** Source ranges (CIDR) that may connect; absent: everyone. */
+  /**
+   * Source addresses or ranges (CIDR) that may connect, as seen before any NAT: clients outside, sandboxes, and the host itself, whose
+   * own address (`127.0.0.1` to `127.0.0.1`) has to be among them. Everyone else finds the port unpublished. Absent: everyone. Where
+   * the port is published in both families, one without any of its ranges is open to nobody.
+   */
   allow?: readonly string[]
 }
 
@@ -44,6 +48,41 @@ export interface PublishedPort {
   readonly hostPort: number
   readonly containerPort: number
   readonly protocol: Protocol
+  /** Who may connect, where that is not everyone. */
+  readonly allow?: readonly string[]
+}
+
+/** A published port and how much it was used. */
+export interface PortCounter extends PublishedPort {
+  /** Connections (for UDP: flows) that were let in by this port, the host's own included. */
+  readonly connections: number
+  /**
+   * What was forwarded to and from the sandbox's side of it, in packets and bytes (IP headers included); what the host itself sends
+   * is not. Ports that lead to the same port of the sandbox are counted together.
+   */
+  readonly packets: number
+  readonly bytes: number
+}
+
+/** What `redirect` takes. */
+export interface RedirectOptions {
+  /** Ports outside: numbers, or ranges as `8000-8010`; `all`: every port. */
+  ports: 'all' | readonly (number | string)[]
+  /**
+   * Where the proxy listens: a port, or `address:port` with an address of the host. With a port alone it is met at the host's address
+   * on the sandbox's network (so it listens on that or on all), in each family; with an address, that family only is redirected.
+   */
+  to: number | string
+  /** Default `tcp`. */
+  protocol?: 'tcp' | 'udp'
+}
+
+/** One port outside whose connections go to a proxy. */
+export interface Redirect {
+  readonly protocol: 'tcp' | 'udp'
+  readonly port: number | 'all'
+  /** As in `RedirectOptions`. */
+  readonly to: number | string
 }
 
 /** Docker's `-p` grammar, `[ip:][hostPort[-range]:]containerPort[-range][/tcp|udp|sctp]`, or a mapping. */
@@ -88,6 +127,11 @@ export interface EndpointOptions {
   gatewayPriority?: number
   /** Further names for the name service of user-defined networks. */
   aliases?: readonly string[]
+  /**
+   * The sandbox may send with its own MAC and IP addresses only, and may not announce itself as a router (libvirt's clean-traffic,
+   * SR-IOV's `spoofchk`). false for what has more of them behind one port: nested bridges, microVMs. Default: the network's.
+   */
+  spoofCheck?: boolean
 }
 
 /** A TAP device, for QEMU, Firecracker and their like (as `ip tuntap add mode tap`). */
@@ -184,6 +228,8 @@ export interface Sandbox {
   readonly ports: readonly PublishedPort[]
   /** The virtual machine's place, where `guest` was asked for. */
   readonly guest?: Guest | undefined
+  /** As of this handle's last call; `refresh()` re-reads. */
+  readonly redirects: readonly Redirect[]
   readonly namespace: Namespace
   /** Re-reads the record. @throws NAMESPACE_GONE or NOT_FOUND when it was removed. */
   refresh(op?: Op): Promise<this>
@@ -191,6 +237,16 @@ export interface Sandbox {
   publish(ports: PortInput | readonly PortInput[], op?: Op): Promise<readonly PublishedPort[]>
   /** Answers those that were published. */
   unpublish(ports: PortRef | readonly PortRef[], op?: Op): Promise<readonly PublishedPort[]>
+  /**
+   * Brings what the sandbox sends to these ports of others outside to a proxy on the host, for new connections from now on. The
+   * proxy sees the sandbox's address, and for TCP where it wanted to go by `SO_ORIGINAL_DST`. A port that is redirected already
+   * goes to the new place. What goes to the host itself or to other sandboxes is left alone.
+   */
+  redirect(options: RedirectOptions, op?: Op): Promise<readonly Redirect[]>
+  /** Ends redirects, for new connections; absent: all. Answers those that were there. */
+  unredirect(options?: Partial<Pick<RedirectOptions, 'ports' | 'protocol'>>, op?: Op): Promise<readonly Redirect[]>
+  /** How much published ports have been used since the ruleset was made. */
+  counters(op?: Op): Promise<readonly PortCounter[]>
   /** `docker network connect`. */
   attach(network: string, options?: EndpointOptions, op?: Op): Promise<Endpoint>
   /** `docker network disconnect`; false: was not attached. */
@@ -318,6 +374,8 @@ export interface NetworkOptions {
   internal?: boolean
   /** Hide the sandboxes behind the host's address on the way out. Default true. */
   masquerade?: boolean
+  /** Default of the endpoints' `spoofCheck`. Default true. */
+  spoofCheck?: boolean
   /** Add a ULA /64 when no IPv6 subnet is given. Default false. */
   ipv6?: boolean
   /**
@@ -481,8 +539,10 @@ export interface PortStats {
   readonly bytes?: number
 }
 
-/** A chain of netmode's table, as `iptables -vnL`. */
+/** A chain of netmode's tables, as `iptables -vnL`. */
 export interface ChainStats {
+  /** `bridge`: it looks at frames. */
+  readonly family: 'inet' | 'bridge'
   readonly chain: string
   /** Absent: other chains jump to it. */
   readonly hook?: string

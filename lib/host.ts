@@ -44,17 +44,18 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
   const config = await readHostConfig(given)
   const mechanism = between(new KernelMechanism(netns))
   try {
-    const [identity, listing] = (await mechanism.run(
-      [{ apply: { op: 'netns.identify' } }, { apply: { op: 'nft.list', family: 'inet' } }],
+    const [identity, ...listings] = (await mechanism.run(
+      [{ apply: { op: 'netns.identify' } }, { apply: { op: 'nft.list', family: 'inet' } }, { apply: { op: 'nft.list', family: 'bridge' } }],
       signal,
-    )) as [Identity, NftListing]
+    )) as [Identity, NftListing, NftListing]
     const layout = new Layout(stateDir === undefined ? join(runtimeFolder(), String(identity.cookie ?? identity.inode)) : resolve(stateDir))
-    const table = listing.tables?.find(({ name }) => name === tableName)
-    if (table && table.comment !== layout.root)
-      throw fail('IN_USE', `This namespace is worked from the state folder ${table.comment ?? '(unknown)'}, not ${layout.root}`, {
+    const tables = listings.flatMap(({ tables = [] }) => tables.filter(({ name }) => name === tableName))
+    const foreign = tables.find(({ comment }) => comment !== layout.root)
+    if (foreign)
+      throw fail('IN_USE', `This namespace is worked from the state folder ${foreign.comment ?? '(unknown)'}, not ${layout.root}`, {
         field: 'stateDir',
         subject: layout.root,
-        ...(table.comment && { holder: table.comment }),
+        ...(foreign.comment && { holder: foreign.comment }),
       })
     for (const folder of layout.folders) await mkdir(folder, { recursive: true })
     const netnsPath =
@@ -67,7 +68,7 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
             : `/proc/${process.pid}/fd/${netns.fd}`
     const bridgeFilter = await readBridgeFilter(mechanism)
     const rules = { stateFolder: layout.root, loopback6: !bridgeFilter.ip6, ip6: config.ip6tables }
-    const firewall = new Firewall(rules, table !== undefined, config.iptables)
+    const firewall = new Firewall(rules, tables.length > 0, config.iptables)
     const parts = { mechanism, layout, config, netnsPath, identity, bridgeFilter }
     const host = new OpenHost(parts, firewall, await thisProcess(), nameService)
     if (repair) await host.recover({ ...(signal && { signal }) })

@@ -1,7 +1,8 @@
 /** How flags are read: Docker's ways of writing lists, labels and filters, as the library's options. */
 import { InvalidArgumentError } from 'commander'
-import type { EndpointOptions, Filter, Labels, Mode, SandboxOptions } from '../contract.js'
+import type { EndpointOptions, Filter, Labels, Mode, PortInput, SandboxOptions } from '../contract.js'
 import { invalid } from '../errors.js'
+import { parsePublish } from '../sandbox/port-grammar.js'
 
 /** For an option that may be given several times. */
 export function repeat(value: string, before: readonly string[] = []): readonly string[] {
@@ -47,6 +48,25 @@ export function filter(texts: readonly string[] = [], keys: readonly (keyof Filt
   return all.length > 0 ? { ...wanted, label: all } : wanted
 }
 
+/** `on` or `off`, as iproute2's `spoofchk`. */
+export function onOff(value: string): boolean {
+  if (value !== 'on' && value !== 'off') throw new InvalidArgumentError('Allowed choices are on, off.')
+  return value === 'on'
+}
+
+/** `-p` texts; with `--allow`, each spelled out with who may connect. */
+export function portInputs(texts: readonly string[] | undefined, allow: readonly string[] | undefined): readonly PortInput[] | undefined {
+  if (allow === undefined) return texts
+  if (texts === undefined) throw invalid('--allow', 'a --publish beside it', allow.join(', '))
+  return texts
+    .flatMap(text => parsePublish(text, '--publish'))
+    .map(({ hostPortEnd, ...port }) => {
+      if (hostPortEnd !== undefined)
+        throw invalid('--publish', 'one host port for each port, beside --allow,', `${port.hostPort}-${hostPortEnd}`)
+      return { ...port, allow }
+    })
+}
+
 /** An endpoint's options under Docker's names. */
 export interface EndpointFlags {
   readonly ip?: string
@@ -55,11 +75,12 @@ export interface EndpointFlags {
   readonly ifname?: string
   readonly alias?: readonly string[]
   readonly gwPriority?: number
+  readonly spoofCheck?: boolean
 }
 
 /** As the library names them. */
-export function endpoint({ ip, ip6, mac, ifname, alias, gwPriority }: EndpointFlags): EndpointOptions {
-  return given({ ip, ip6, mac, ifname, aliases: alias, gatewayPriority: gwPriority })
+export function endpoint({ ip, ip6, mac, ifname, alias, gwPriority, spoofCheck }: EndpointFlags): EndpointOptions {
+  return given({ ip, ip6, mac, ifname, aliases: alias, gatewayPriority: gwPriority, spoofCheck })
 }
 
 /** `--network NAME`, or Docker's long form `name=NAME,ip=…,ip6=…,mac-address=…,alias=…,gw-priority=…`. */

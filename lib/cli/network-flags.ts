@@ -4,7 +4,7 @@ import type { NetworkOptions, Subnet } from '../contract.js'
 import { invalid } from '../errors.js'
 import { contains, containsBlock, parseCidr, parseIp } from '../network/cidr.js'
 import { driverOptions } from '../validate/driver-options.js'
-import { given, labels, pair, repeat, wholeNumber } from './flags.js'
+import { given, labels, onOff, pair, repeat, wholeNumber } from './flags.js'
 
 export interface NetworkFlags {
   readonly driver?: string
@@ -16,6 +16,7 @@ export interface NetworkFlags {
   readonly icc?: boolean
   readonly masquerade?: boolean
   readonly ipv6?: boolean
+  readonly spoofCheck?: boolean
   readonly opt?: readonly string[]
   readonly mtu?: number
   readonly label?: readonly string[]
@@ -34,6 +35,7 @@ export function addNetworkFlags(command: Command): Command {
     .option('--no-icc', 'sandboxes do not reach each other')
     .option('--masquerade', "hide sandboxes behind the host's address on the way out (default)")
     .option('--no-masquerade', "keep the sandboxes' own addresses on the way out")
+    .option('--spoof-check <on|off>', 'may sandboxes send with their own addresses only? (default: on)', onOff)
     .option('--ipv6', 'an IPv6 subnet as well')
     .option('-o, --opt <key=value>', "one of Docker's driver options (repeatable)", repeat)
     .option('--mtu <bytes>', "default: that of the default route's device", wholeNumber)
@@ -42,11 +44,11 @@ export function addNetworkFlags(command: Command): Command {
 
 /** The flags as `networks.create` takes them. A flag stands over what `--opt` says of the same thing. */
 export function networkOptions(name: string, flags: NetworkFlags): NetworkOptions {
-  const { driver, internal, icc, masquerade, ipv6, mtu } = flags
+  const { driver, internal, icc, masquerade, ipv6, mtu, spoofCheck } = flags
   const subnets = subnetsOf(flags)
   return {
     ...driverOptions(labels(flags.opt) ?? {}, '--opt'),
-    ...given({ internal, icc, masquerade, ipv6, mtu, labels: labels(flags.label) }),
+    ...given({ internal, icc, masquerade, ipv6, mtu, spoofCheck, labels: labels(flags.label) }),
     name,
     ...(driver !== undefined && { driver: driver as NonNullable<NetworkOptions['driver']> }), // checked by create()
     ...(subnets.length > 0 && { subnets }),

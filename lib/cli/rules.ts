@@ -53,13 +53,13 @@ function columns(packets: string, bytes: string, target: string, rest: string): 
   return `${`${packets.padStart(5)} ${bytes.padStart(5)} ${target.padEnd(10)} ${rest}`.trimEnd()}\n`
 }
 
-function chainText({ chain, hook, priority, policy, rules: found }: ChainStats, amount: Amount): string {
+function chainText({ family, chain, hook, priority, policy, rules: found }: ChainStats, amount: Amount): string {
   const where = hook === undefined ? 'jumped to' : `hook ${hook}, priority ${priority}, policy ${policy?.toUpperCase()}`
   const rows = found.map(({ rule, packets, bytes }) => {
     const [target, match] = parts(rule)
     return columns(packets === undefined ? '-' : amount(packets), bytes === undefined ? '-' : amount(bytes), target, match)
   })
-  return `Chain ${chain} (${where})\n${columns('pkts', 'bytes', 'target', 'match')}${rows.join('')}`
+  return `Chain ${family === 'bridge' ? 'bridge ' : ''}${chain} (${where})\n${columns('pkts', 'bytes', 'target', 'match')}${rows.join('')}`
 }
 
 function portText(ports: readonly PortStats[], amount: Amount): string {

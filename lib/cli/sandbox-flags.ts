@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
 import type { SandboxOptions } from '../contract.js'
-import { attachment, type EndpointFlags, endpoint, given, labels, repeat, wholeNumber } from './flags.js'
+import { attachment, type EndpointFlags, endpoint, given, labels, onOff, portInputs, repeat, wholeNumber } from './flags.js'
 
 export interface SandboxFlags extends EndpointFlags {
   readonly name?: string
@@ -10,6 +10,7 @@ export interface SandboxFlags extends EndpointFlags {
   readonly netns?: string
   readonly publish?: readonly string[]
   readonly publishAll?: boolean
+  readonly allow?: readonly string[]
   readonly expose?: readonly string[]
   readonly hostname?: string
   readonly dns?: readonly string[]
@@ -28,6 +29,7 @@ export function addEndpointFlags(command: Command): Command {
     .option('--ifname <name>', 'name of the interface inside (default: the lowest free ethN)')
     .option('--alias <name>', 'further name on the network (repeatable)', repeat)
     .option('--gw-priority <number>', 'the endpoint with the highest one gives the default route (default: 0)', wholeNumber)
+    .option('--spoof-check <on|off>', 'may it send with its own addresses only? (default: as the network has it)', onOff)
 }
 
 export function addSandboxFlags(command: Command): Command {
@@ -36,6 +38,7 @@ export function addSandboxFlags(command: Command): Command {
     .option('--network <network>', 'bridge, host, none, container:NAME or a network (repeatable for networks)', repeat)
     .option('--netns <path>', 'use this network namespace instead of a new one')
     .option('-p, --publish <port>', '[ip:][hostPort:]containerPort[/protocol] (repeatable)', repeat)
+    .option('--allow <cidr>', 'only from there may the ports of -p be asked (repeatable)', repeat)
     .option('-P, --publish-all', 'publish all exposed ports on random host ports')
     .option('--expose <port>', 'port that -P publishes (repeatable)', repeat)
   return addEndpointFlags(command)
@@ -56,7 +59,7 @@ export function sandboxOptions(flags: SandboxFlags): SandboxOptions {
     ...endpoint(flags),
     ...given({
       netns: flags.netns,
-      publish: flags.publish,
+      publish: portInputs(flags.publish, flags.allow),
       publishAll: flags.publishAll,
       expose: flags.expose,
       hostname: flags.hostname,

@@ -1,4 +1,4 @@
-/** What networks and published ports put into the ruleset's sets and maps, and what they need beside it. Pure. */
+/** What networks, published ports and redirects put into the ruleset's sets and maps, and what they need beside it. Pure. */
 import { createHash } from 'node:crypto'
 
 import { formatIp, lastOf, parseCidr, parseIp } from '../network/cidr.js'
@@ -36,13 +36,27 @@ export interface PublishedMapping {
   readonly containerPort: number
   /** The sandbox is on the clients' LAN as well, by another link: it would answer them by that one. */
   readonly onLan?: boolean
+  /** Blocks that clients may come from, none inside another; absent: everyone. Those of the other family mean nothing here. */
+  readonly allow?: readonly string[]
+}
+
+/** A sandbox's connections to a port anywhere outside, brought to a proxy on the host; both addresses are of one family. */
+export interface RedirectMapping {
+  readonly protocol: 'tcp' | 'udp'
+  /** The sandbox's. */
+  readonly source: string
+  /** 0: all ports. */
+  readonly port: number
+  readonly address: string
+  readonly toPort: number
 }
 
 /** Where resolvers ask. */
 const domainPort = 53
 
 type ElementAdd = NftElementVerb & { readonly op: 'nft.element.add' }
-export type Element = Pick<NftElementVerb, 'set' | 'key' | 'end' | 'data' | 'comment'>
+/** `family` and `table`: default those of the ruleset. */
+export type Element = Pick<NftElementVerb, 'set' | 'key' | 'end' | 'data' | 'comment'> & Partial<Pick<NftElementVerb, 'family' | 'table'>>
 
 /** Brings a network into the ruleset; each step's undo takes its part out again, and an absent part is fine. */
 export function networkElements(network: FirewallNetwork): Step[] {
@@ -91,8 +105,19 @@ function outgoing({ internal, masquerade, snat = [] }: FirewallSubnets, version:
  * their comment. Removed ones come first, so that a port can move to another address in one transaction.
  */
 export function publishElements(sandbox: string, before: readonly PublishedMapping[], after: readonly PublishedMapping[]): Step[] {
-  const old = elementsOf(sandbox, before)
-  const wanted = elementsOf(sandbox, after)
+  return elementSteps(sandbox, before.flatMap(publishing), after.flatMap(publishing))
+}
+
+/** The same for redirects. */
+export function redirectElements(sandbox: string, before: readonly RedirectMapping[], after: readonly RedirectMapping[]): Step[] {
+  return elementSteps(sandbox, before.map(redirecting), after.map(redirecting))
+}
+
+/** Changes a sandbox's elements from `before` to `after`. Each counts once: two host ports that lead to one port share one of `exposed`. */
+export function elementSteps(sandbox: string, before: readonly Element[], after: readonly Element[]): Step[] {
+  const [old, wanted] = [before, after].map(
+    elements => new Map(elements.map(element => [JSON.stringify(element), add({ ...element, comment: sandbox })])),
+  ) as [Map<string, ElementAdd>, Map<string, ElementAdd>]
   const gone = [...old].filter(([id]) => !wanted.has(id)).map(([, element]) => element)
   const fresh = [...wanted].filter(([id]) => !old.has(id)).map(([, element]) => element)
   return [
@@ -101,27 +126,32 @@ export function publishElements(sandbox: string, before: readonly PublishedMappi
   ]
 }
 
-/** By what they say: two host ports that lead to one port of the sandbox share one element of `exposed`. */
-function elementsOf(sandbox: string, mappings: readonly PublishedMapping[]): Map<string, ElementAdd> {
-  const elements = mappings.flatMap(mapping => [
-    published(mapping),
-    ...(isLoopback(mapping.hostIp) ? [] : [exposed(mapping)]),
-    ...(mapping.onLan ? [{ set: `lan${versionOf(mapping.address)}`, key: [ip(mapping.address)] }] : []),
-  ])
-  return new Map(elements.map(element => [JSON.stringify(element), add({ ...element, comment: sandbox })]))
+/** Those for a few have maps of their own, which are asked behind the others: ports for everyone pay nothing for them. */
+function publishing({ protocol, hostIp, hostPort, address, containerPort, allow, onLan }: PublishedMapping): Element[] {
+  const version = versionOf(address)
+  const isAny = parseIp(hostIp).value === 0n
+  const key = [{ protocol }, ...(isAny ? [] : [ip(hostIp)]), { port: hostPort }]
+  const target = [ip(address), { port: containerPort }]
+  const suffix = `${version}${isAny ? '_any' : ''}`
+  return [
+    { set: `${allow ? 'limited' : 'publish'}${suffix}`, key, data: target },
+    ...(allow ?? [])
+      .filter(source => versionOf(source) === version)
+      .map(source => {
+        const [first, last] = endsOf(source)
+        return { set: `allowed${suffix}`, key: [...key, first], end: [...key, last] }
+      }),
+    ...(isLoopback(hostIp) ? [] : [{ set: `exposed${version}`, key: [{ protocol }, ...target] }]),
+    ...(onLan ? [{ set: `lan${version}`, key: [ip(address)] }] : []),
+  ]
 }
 
-function published({ protocol, hostIp, hostPort, address, containerPort }: PublishedMapping): Element {
-  const port = { port: hostPort }
-  const data = [ip(address), { port: containerPort }]
-  const map = `publish${versionOf(address)}`
-  return parseIp(hostIp).value === 0n
-    ? { set: `${map}_any`, key: [{ protocol }, port], data }
-    : { set: map, key: [{ protocol }, ip(hostIp), port], data }
-}
-
-function exposed({ protocol, address, containerPort }: PublishedMapping): Element {
-  return { set: `exposed${versionOf(address)}`, key: [{ protocol }, ip(address), { port: containerPort }] }
+function redirecting({ protocol, source, port, address, toPort }: RedirectMapping): Element {
+  return {
+    set: `redirect${versionOf(address)}${port === 0 ? '_all' : ''}`,
+    key: [{ protocol }, ip(source), ...(port === 0 ? [] : [{ port }])],
+    data: [ip(address), { port: toPort }],
+  }
 }
 
 /** What a port published there is reachable from: the host's own loopback and nothing else. */
@@ -140,6 +170,8 @@ export function networkSysctls(network: FirewallNetwork): SysctlSet[] {
     // A sandbox must not be able to give routes to the host.
     { ...setting(`net/ipv6/conf/${device}/accept_ra`, '0'), missingOk: true },
     ...forwardingSysctls(network),
+    // What comes from a sandbox has to be from where answers would go: the strict check of RFC 3704.
+    ...(subnets4.length === 0 ? [] : [setting(`net/ipv4/conf/${device}/rp_filter`, '1')]),
     ...(internal || subnets4.length === 0 ? [] : [setting(`net/ipv4/conf/${device}/route_localnet`, '1')]),
   ]
 }
@@ -186,6 +218,11 @@ function remove({ family, table, set, key, end }: ElementAdd): Op {
 export function block(set: string, ...subnets: readonly string[]): Element {
   const cidrs = subnets.map(subnet => parseCidr(subnet, 'subnet'))
   return { set, key: cidrs.map(cidr => ip(formatIp(cidr))), end: cidrs.map(cidr => ip(formatIp(lastOf(cidr)))) }
+}
+
+function endsOf(subnet: string): [first: Datum, last: Datum] {
+  const cidr = parseCidr(subnet, 'subnet')
+  return [ip(formatIp(cidr)), ip(formatIp(lastOf(cidr)))]
 }
 
 function ip(address: string): Datum {

@@ -1,6 +1,6 @@
 /** nf_tables ops as nft's own language: what `nft` is to be given as its one argument. */
 import { type Cidr, formatCidr, formatIp, lastOf, networkOf, parseIp } from '../network/cidr.js'
-import type { Datum, NftChainAdd, NftElementVerb, NftRuleAdd, NftSetAdd, NftTableVerb } from '../plan/op.js'
+import type { DataType, Datum, NftChainAdd, NftElementVerb, NftRuleAdd, NftSetAdd, NftTableVerb } from '../plan/op.js'
 
 export type NftVerb = NftTableVerb | NftChainAdd | NftSetAdd | NftRuleAdd | NftElementVerb
 
@@ -37,14 +37,18 @@ function base(chain: NftChainAdd['base']): string {
   return ` { type ${chain.type} hook ${chain.hook}${device} priority ${chain.priority}; policy ${chain.policy ?? 'accept'}; }`
 }
 
+/** How a field is read, for a set of fields that have no type in common with nft. */
+const fields: Readonly<Partial<Record<DataType, string>>> = { ifname: 'iifname', ether_addr: 'ether saddr', nd_target: '@th,64,128' }
+
 function setBody({ key, data, interval, counter, comment: words }: NftSetAdd): string {
-  const types = key.join(' . ') + (data ? ` : ${data.join(' . ')}` : '')
+  const keyText = key.includes('nd_target') ? `typeof ${key.map(type => fields[type]).join(' . ')}` : `type ${key.join(' . ')}`
+  const types = keyText + (data ? ` : ${data.join(' . ')}` : '')
   const rest = [
     ...(interval ? ['flags interval;'] : []),
     ...(counter ? ['counter;'] : []),
     ...(words === undefined ? [] : [`${comment(words)};`]),
   ]
-  return [`type ${types};`, ...rest].join(' ')
+  return [`${types};`, ...rest].join(' ')
 }
 
 function element(op: NftElementVerb): string {
@@ -62,6 +66,7 @@ function tuple(data: readonly Datum[]): string {
 function datumText(datum: Datum): string {
   if ('ip4' in datum) return datum.ip4
   if ('ip6' in datum) return datum.ip6
+  if ('ndTarget' in datum) return `0x${parseIp(datum.ndTarget).value.toString(16).padStart(32, '0')}`
   if ('mac' in datum) return datum.mac
   if ('protocol' in datum) return datum.protocol === 'icmpv6' ? 'ipv6-icmp' : datum.protocol
   if ('port' in datum) return `${datum.port}`

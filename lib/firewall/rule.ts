@@ -6,11 +6,13 @@ import { endianness } from 'node:os'
 import { bitsOf, parseIp } from '../network/cidr.js'
 import type { Bytes, FibFlag, NftExpression, Register } from './expression.js'
 
-type IpVersion = 'ip' | 'ip6'
+export type IpVersion = 'ip' | 'ip6'
 
 /** What is known of the packet at this place of the rule. */
-interface Known {
+export interface Known {
   version?: IpVersion
+  /** A rule of the bridge family, where a packet's version is in its frame. */
+  readonly bridge?: boolean
 }
 
 /** One part of a rule. */
@@ -43,7 +45,15 @@ export interface Rule {
  * because a counter can only stand before the look-up and would count what isn't found as well.
  */
 export function rule(...parts: readonly Part[]): Rule {
-  const known: Known = {}
+  return compile({}, parts)
+}
+
+/** The same for the bridge family. */
+export function bridgeRule(...parts: readonly Part[]): Rule {
+  return compile({ bridge: true }, parts)
+}
+
+function compile(known: Known, parts: readonly Part[]): Rule {
   const counted = parts.flatMap(part => (part.ends ? [counter, part] : [part]))
   return { text: counted.map(part => part.text).join(' '), expressions: counted.flatMap(part => part.compile(known)) }
 }
@@ -67,10 +77,11 @@ export const ipDestination = header('ip daddr', 'ip', 16, 4)
 export const ip6Source = header('ip6 saddr', 'ip6', 8, 16)
 export const ip6Destination = header('ip6 daddr', 'ip6', 24, 16)
 /** The destination port of TCP, UDP and SCTP, which all have it at the same place. */
-export const destinationPort: Field = {
-  text: 'th dport',
-  size: 2,
-  load: dreg => ({ expr: 'payload', base: 'transport', offset: 2, length: 2, dreg }),
+export const destinationPort = port('th dport', 2)
+export const sourcePort = port('th sport', 0)
+
+function port(text: string, offset: number): Field {
+  return { text, size: 2, load: dreg => ({ expr: 'payload', base: 'transport', offset, length: 2, dreg }) }
 }
 
 // ---------------------------------------------------------------------------------------------------- matches
@@ -94,18 +105,29 @@ function lookup(fields: readonly Field[], set: string, invert: boolean): Part {
 
 /** `iifname "tap0"`. */
 export function isDevice(field: Field, name: string): Part {
+  return isValue(field, `"${name}"`, padded(name, field.size))
+}
+
+/** `FIELD TEXT`: the field's bytes are these. */
+export function isValue(field: Field, text: string, data: Bytes): Part {
+  return compare(field, 'eq', text, data)
+}
+
+/** `FIELD != TEXT`. */
+export function isNotValue(field: Field, text: string, data: Bytes): Part {
+  return compare(field, 'neq', text, data)
+}
+
+function compare(field: Field, op: 'eq' | 'neq', text: string, data: Bytes): Part {
   return {
-    text: `${field.text} "${name}"`,
-    compile: known => [...loadAll([field], known), { expr: 'cmp', op: 'eq', sreg: 1, data: padded(name, field.size) }],
+    text: `${field.text} ${op === 'neq' ? '!= ' : ''}${text}`,
+    compile: known => [...loadAll([field], known), { expr: 'cmp', op, sreg: 1, data }],
   }
 }
 
 /** `iifname != "lo"`. */
 export function isNotDevice(field: Field, name: string): Part {
-  return {
-    text: `${field.text} != "${name}"`,
-    compile: known => [...loadAll([field], known), { expr: 'cmp', op: 'neq', sreg: 1, data: padded(name, field.size) }],
-  }
+  return isNotValue(field, `"${name}"`, padded(name, field.size))
 }
 
 /** `ip saddr 192.0.2.1`, or any other but that. */
@@ -133,7 +155,7 @@ export function isVersion(version: IpVersion): Part {
     text: `meta nfproto ${version === 'ip' ? 'ipv4' : 'ipv6'}`,
     compile: known => {
       known.version = version
-      return checkVersion(version)
+      return checkVersion(version, known)
     },
   }
 }
@@ -205,6 +227,11 @@ export function jump(chain: string): Part {
   return { text: `jump ${chain}`, compile: () => [{ expr: 'verdict', verdict: 'jump', chain }] }
 }
 
+/** `goto CHAIN`: at its end it goes on where this chain was jumped to from. */
+export function goTo(chain: string): Part {
+  return { text: `goto ${chain}`, compile: () => [{ expr: 'verdict', verdict: 'goto', chain }] }
+}
+
 function verdict(name: 'accept' | 'drop' | 'return'): Part {
   return { text: name, compile: () => [{ expr: 'verdict', verdict: name }], ends: true }
 }
@@ -257,7 +284,7 @@ function registerAt(byte: number): Register {
 /** Loads fields one behind the other, each at a multiple of 4 bytes, behind the check that they are there. */
 function loadAll(fields: readonly Field[], known: Known): NftExpression[] {
   const version = fields.find(field => field.version)?.version
-  const check = version && known.version !== version ? checkVersion(version) : []
+  const check = version && known.version !== version ? checkVersion(version, known) : []
   if (version) known.version = version
   let byte = 0
   const loads = fields.map(field => {
@@ -268,15 +295,24 @@ function loadAll(fields: readonly Field[], known: Known): NftExpression[] {
   return [...check, ...loads]
 }
 
-function checkVersion(version: IpVersion): NftExpression[] {
+function checkVersion(version: IpVersion, { bridge = false }: Known): NftExpression[] {
+  if (bridge) {
+    return [
+      { expr: 'meta', key: 'protocol', dreg: 1 },
+      { expr: 'cmp', op: 'eq', sreg: 1, data: etherTypes[version] },
+    ]
+  }
   return [
     { expr: 'meta', key: 'nfproto', dreg: 1 },
     { expr: 'cmp', op: 'eq', sreg: 1, data: [version === 'ip' ? 2 : 10] },
   ]
 }
 
+/** What a frame says is in it, in network order. */
+export const etherTypes = { ip: [0x08, 0x00], arp: [0x08, 0x06], ip6: [0x86, 0xdd] } as const satisfies Record<string, Bytes>
+
 /** A 32-bit number as the kernel keeps its own. */
-function hostInteger(value: number): Bytes {
+export function hostInteger(value: number): Bytes {
   const bytes = [value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >> 24) & 255]
   return endianness() === 'LE' ? bytes : bytes.reverse()
 }

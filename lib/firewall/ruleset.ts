@@ -2,7 +2,7 @@
  * The ruleset: one table with a constant number of rules. Networks and published ports only add elements to its sets and maps.
  * Why it is made so: docs/firewall.md.
  */
-import type { DataType, NftChainAdd, NftSetAdd, Step } from '../plan/op.js'
+import type { DataType, NftChainAdd, NftFamily, NftSetAdd, Step } from '../plan/op.js'
 import {
   accept,
   ctState,
@@ -10,6 +10,7 @@ import {
   destinationPort,
   dnatByMap,
   drop,
+  goTo,
   hasNoWayBack,
   iifname,
   inSet,
@@ -29,9 +30,11 @@ import {
   type Rule,
   rule,
   snatByMap,
+  sourcePort,
   startsWith,
 } from './rule.js'
-import { place, behind as priorities } from './table.js'
+import { senderTable } from './senders.js'
+import { bridgePlace, place, behind as priorities } from './table.js'
 
 export {
   type FirewallNetwork,
@@ -41,12 +44,15 @@ export {
   networkSysctls,
   type PublishedMapping,
   publishElements,
+  type RedirectMapping,
+  redirectElements,
 } from './elements.js'
 export { linkElements, linkRoutes, linkSysctls, routedNetworkElements } from './routed.js'
+export { type Sender, senderElements, senderSteps } from './senders.js'
 export { tableName } from './table.js'
 
 export interface TableOptions {
-  /** Kept as the table's comment: whose table it is. */
+  /** Kept as the tables' comment: whose they are. */
   readonly stateFolder: string
   /**
    * Whether a published port is reachable through `::1`. Default true. Say false where bridged IPv6 frames pass ip6tables
@@ -58,8 +64,9 @@ export interface TableOptions {
 }
 
 /**
- * Makes the table with its sets, maps, chains and rules. All or nothing if run in one transaction: EEXIST on the first op when
- * the table is there, and the first op's undo takes all away.
+ * Makes the tables with their sets, maps, chains and rules. All or nothing if run in one transaction: EEXIST on the first op when
+ * the first table is there, and the undo of each table's first op takes all of it away. A second table that was left over alone
+ * is replaced.
  */
 export function tableSteps({ stateFolder, loopback6 = true, ip6 = true }: TableOptions): Step[] {
   const table: Step = {
@@ -67,15 +74,30 @@ export function tableSteps({ stateFolder, loopback6 = true, ip6 = true }: TableO
     undo: { op: 'nft.table.delete', ...place, missingOk: true },
   }
   const chains = ip6 ? chainsOf(loopback6) : chainsOf(loopback6).map(withoutIp6)
+  const bridgeTable: Step[] = [
+    { apply: { op: 'nft.table.add', ...bridgePlace }, undo: { op: 'nft.table.delete', ...bridgePlace, missingOk: true } },
+    { apply: { op: 'nft.table.delete', ...bridgePlace } },
+    { apply: { op: 'nft.table.add', ...bridgePlace, comment: stateFolder } },
+  ]
+  return [table, ...fill({ place, sets, chains }), ...bridgeTable, ...fill(senderTable)]
+}
+
+/** What is in a table. */
+export interface TableShape {
+  readonly place: { readonly family: NftFamily; readonly table: string }
+  readonly sets: readonly SetShape[]
+  readonly chains: readonly ChainShape[]
+}
+
+function fill({ place, sets, chains }: TableShape): Step[] {
   return [
-    table,
     ...sets.map((set): Step => ({ apply: { op: 'nft.set.add', ...place, ...set } })),
     ...chains.map(({ chain, base }): Step => ({ apply: { op: 'nft.chain.add', ...place, chain, ...(base && { base }) } })),
     ...chains.flatMap(({ chain, rules }) => rules.map((one): Step => ({ apply: { op: 'nft.rule.add', ...place, chain, ...one } }))),
   ]
 }
 
-type SetShape = Pick<NftSetAdd, 'set' | 'key' | 'data' | 'interval'>
+type SetShape = Pick<NftSetAdd, 'set' | 'key' | 'data' | 'interval' | 'counter'>
 
 const socket4: readonly DataType[] = ['ipv4_addr', 'inet_service']
 const socket6: readonly DataType[] = ['ipv6_addr', 'inet_service']
@@ -83,16 +105,25 @@ const socket6: readonly DataType[] = ['ipv6_addr', 'inet_service']
 /** Hash sets for what comes with every port, intervals only for what comes with a network: those cost more the more there are. */
 const sets: readonly SetShape[] = [
   // Published on one address of the host, and on all of them.
-  { set: 'publish4', key: ['inet_proto', ...socket4], data: socket4 },
-  { set: 'publish4_any', key: ['inet_proto', 'inet_service'], data: socket4 },
-  { set: 'publish6', key: ['inet_proto', ...socket6], data: socket6 },
-  { set: 'publish6_any', key: ['inet_proto', 'inet_service'], data: socket6 },
+  ...published('publish'),
   // Where questions for names go that a sandbox asks at its network's gateway.
   { set: 'names4', key: ['ifname', 'inet_proto', ...socket4], data: socket4 },
   { set: 'names6', key: ['ifname', 'inet_proto', ...socket6], data: socket6 },
+  // The same for those that only some may ask, and who that is. Intervals of concatenations are copied at each commit that
+  // touches them: only such ports pay for it.
+  ...published('limited'),
+  { set: 'allowed4', key: ['inet_proto', ...socket4, 'ipv4_addr'], interval: true },
+  { set: 'allowed4_any', key: ['inet_proto', 'inet_service', 'ipv4_addr'], interval: true },
+  { set: 'allowed6', key: ['inet_proto', ...socket6, 'ipv6_addr'], interval: true },
+  { set: 'allowed6_any', key: ['inet_proto', 'inet_service', 'ipv6_addr'], interval: true },
   // Sandbox sides of what is published beyond the host's own loopback.
-  { set: 'exposed4', key: ['inet_proto', ...socket4] },
-  { set: 'exposed6', key: ['inet_proto', ...socket6] },
+  { set: 'exposed4', key: ['inet_proto', ...socket4], counter: true },
+  { set: 'exposed6', key: ['inet_proto', ...socket6], counter: true },
+  // Sandboxes' own connections that a proxy takes: to some ports, and to all.
+  { set: 'redirect4', key: ['inet_proto', ...socket4], data: socket4, counter: true },
+  { set: 'redirect4_all', key: ['inet_proto', 'ipv4_addr'], data: socket4, counter: true },
+  { set: 'redirect6', key: ['inet_proto', ...socket6], data: socket6, counter: true },
+  { set: 'redirect6_all', key: ['inet_proto', 'ipv6_addr'], data: socket6, counter: true },
   // Sandboxes with published ports that are on the LAN as well.
   { set: 'lan4', key: ['ipv4_addr'] },
   { set: 'lan6', key: ['ipv6_addr'] },
@@ -114,6 +145,21 @@ const sets: readonly SetShape[] = [
   { set: 'snat6', key: ['ipv6_addr'], data: ['ipv6_addr'], interval: true },
 ]
 
+/** Sets whose elements belong to sandboxes, and carry their names. */
+export const sandboxSets = [
+  ...sets.filter(({ set }) => /^(?:publish|limited|allowed|exposed|redirect)/.test(set)).map(({ set }) => ({ ...place, set })),
+  ...senderTable.sets.map(({ set }) => ({ ...bridgePlace, set })),
+]
+
+function published(name: 'publish' | 'limited'): SetShape[] {
+  return [
+    { set: `${name}4`, key: ['inet_proto', ...socket4], data: socket4, counter: true },
+    { set: `${name}4_any`, key: ['inet_proto', 'inet_service'], data: socket4, counter: true },
+    { set: `${name}6`, key: ['inet_proto', ...socket6], data: socket6, counter: true },
+    { set: `${name}6_any`, key: ['inet_proto', 'inet_service'], data: socket6, counter: true },
+  ]
+}
+
 interface ChainShape {
   readonly chain: string
   readonly base?: NonNullable<NftChainAdd['base']>
@@ -126,6 +172,7 @@ const loopback6Bytes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] as const
 function chainsOf(loopback6: boolean): readonly ChainShape[] {
   return [
     { chain: 'guard', base: { type: 'filter', hook: 'prerouting', priority: priorities.raw }, rules: guard },
+    { chain: 'proxy', rules: proxy },
     { chain: 'publish', rules: publish },
     { chain: 'prerouting', base: { type: 'nat', hook: 'prerouting', priority: priorities.dstnat }, rules: [rule(jump('publish'))] },
     {
@@ -161,13 +208,35 @@ const guard = [
  * sandbox asks the name service of its own network.
  */
 const publish = [
-  rule(isNotAddressType('daddr', 'local'), leave),
+  rule(isNotAddressType('daddr', 'local'), goTo('proxy')),
   rule(dnatByMap('ip', [iifname, l4proto, ipDestination, destinationPort], 'names4')),
   rule(dnatByMap('ip6', [iifname, l4proto, ip6Destination, destinationPort], 'names6')),
   rule(dnatByMap('ip', [l4proto, ipDestination, destinationPort], 'publish4')),
   rule(isVersion('ip'), dnatByMap('ip', [l4proto, destinationPort], 'publish4_any')),
   rule(dnatByMap('ip6', [l4proto, ip6Destination, destinationPort], 'publish6')),
   rule(isVersion('ip6'), dnatByMap('ip6', [l4proto, destinationPort], 'publish6_any')),
+  // For those who may not, such a port is not published: they find what they would find without it.
+  rule(
+    inSet([l4proto, ipDestination, destinationPort, ipSource], 'allowed4'),
+    dnatByMap('ip', [l4proto, ipDestination, destinationPort], 'limited4'),
+  ),
+  rule(inSet([l4proto, destinationPort, ipSource], 'allowed4_any'), dnatByMap('ip', [l4proto, destinationPort], 'limited4_any')),
+  rule(
+    inSet([l4proto, ip6Destination, destinationPort, ip6Source], 'allowed6'),
+    dnatByMap('ip6', [l4proto, ip6Destination, destinationPort], 'limited6'),
+  ),
+  rule(inSet([l4proto, destinationPort, ip6Source], 'allowed6_any'), dnatByMap('ip6', [l4proto, destinationPort], 'limited6_any')),
+]
+
+/** What a sandbox sends to the outside; not to the host, not to other sandboxes, not to groups. */
+const proxy = [
+  rule(inSet(ipDestination, 'inside4'), leave),
+  rule(inSet(ip6Destination, 'inside6'), leave),
+  rule(isNotAddressType('daddr', 'unicast'), leave),
+  rule(dnatByMap('ip', [l4proto, ipSource, destinationPort], 'redirect4')),
+  rule(dnatByMap('ip', [l4proto, ipSource], 'redirect4_all')),
+  rule(dnatByMap('ip6', [l4proto, ip6Source, destinationPort], 'redirect6')),
+  rule(dnatByMap('ip6', [l4proto, ip6Source], 'redirect6_all')),
 ]
 
 /**
@@ -188,15 +257,22 @@ const postrouting = [
   rule(notInSet(oifname, 'bridges'), inSet(ip6Source, 'masquerade6'), masquerade),
 ]
 
-/** Into a bridge goes what was asked for from inside, what comes from the same network, and what is published. */
+const notInternal = [notInSet(iifname, 'internal'), notInSet(oifname, 'internal')] as const
+
+/**
+ * Into a bridge goes what was asked for from inside, what comes from the same network, and what is published. That comes first,
+ * so that its elements count each packet, and those of the answers with it.
+ */
 const forward = [
+  rule(ctStatus('dnat'), ...notInternal, inSet([l4proto, ipDestination, destinationPort], 'exposed4'), accept),
+  rule(ctStatus('dnat'), ...notInternal, inSet([l4proto, ip6Destination, destinationPort], 'exposed6'), accept),
+  rule(ctStatus('dnat'), inSet([l4proto, ipSource, sourcePort], 'exposed4')),
+  rule(ctStatus('dnat'), inSet([l4proto, ip6Source, sourcePort], 'exposed6')),
   rule(ctState('established', 'related'), accept),
   rule(inSet([iifname, oifname], 'same'), accept),
   rule(inSet(iifname, 'routed'), inSet([ipSource, ipDestination], 'same4'), accept),
   rule(inSet(iifname, 'routed'), inSet([ip6Source, ip6Destination], 'same6'), accept),
   rule(inSet(iifname, 'internal'), drop),
   rule(inSet(oifname, 'internal'), drop),
-  rule(ctStatus('dnat'), inSet([l4proto, ipDestination, destinationPort], 'exposed4'), accept),
-  rule(ctStatus('dnat'), inSet([l4proto, ip6Destination, destinationPort], 'exposed6'), accept),
   rule(inSet(oifname, 'bridges'), drop),
 ]

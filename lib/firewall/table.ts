@@ -1,9 +1,11 @@
-/** Which table is netmode's. */
+/** Which tables are netmode's. */
 
 export const tableName = 'netmode'
 export const tableFamily = 'inet'
 /** Where every op of the ruleset works. */
 export const place = { family: tableFamily, table: tableName } as const
+/** Where those work that look at frames. */
+export const bridgePlace = { family: 'bridge', table: tableName } as const
 
 /**
  * Behind the standard priorities (raw -300, dstnat -100, filter 0, srcnat 100) by 5: rules that an administrator, Docker or

@@ -2,7 +2,8 @@
 import type { Context } from '../context.js'
 import type { ChainStats, EndpointStats, HostStats, PortStats, SubnetStats, Traffic } from '../contract.js'
 import type { Firewall } from '../firewall/firewall.js'
-import { place } from '../firewall/table.js'
+import { publishElements } from '../firewall/ruleset.js'
+import { bridgePlace, place } from '../firewall/table.js'
 import type { NftListing, Output } from '../native.js'
 import { leaseUse } from '../network/lease-use.js'
 import type { Counter, Link, Ruleset, TrafficCounters } from '../plan/kernel-objects.js'
@@ -10,7 +11,7 @@ import { PlanFailure } from '../plan/mechanism.js'
 import type { Datum, NftElementVerb, NftRuleAdd, Plan, Step } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
 import { openNamespace, slot } from '../sandbox/modes/mode.js'
-import { mappings, publishSteps } from '../sandbox/steps.js'
+import { mappings } from '../sandbox/steps.js'
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 
@@ -73,7 +74,7 @@ async function subnetStats({ id, name, subnets }: NetworkRecord, store: Store): 
   return subnets.map(subnet => ({ network: name, subnet: subnet.subnet, ...leaseUse(subnet, leases) }))
 }
 
-const maps = ['publish4', 'publish4_any', 'publish6', 'publish6_any'] as const
+const maps = ['publish', 'limited'].flatMap(name => ['4', '4_any', '6', '6_any'].map(suffix => `${name}${suffix}`))
 
 /** By the elements that a port has in the maps: they count where the maps do. */
 async function portStats(records: readonly SandboxRecord[], look: Look): Promise<readonly PortStats[]> {
@@ -86,8 +87,8 @@ async function portStats(records: readonly SandboxRecord[], look: Look): Promise
   return records.flatMap(record =>
     mappings(record).map(mapping => {
       const { hostIp, hostPort, containerPort, protocol, address } = mapping
-      const steps = publishSteps(record.name, undefined, { endpoints: record.endpoints, ports: [mapping] })
-      const element = steps.map(({ apply }) => apply as NftElementVerb).find(({ set }) => set.startsWith('publish'))
+      const steps = publishElements(record.name, [], [mapping])
+      const element = steps.map(({ apply }) => apply as NftElementVerb).find(({ set }) => maps.includes(set))
       const counter = element && counters.get(elementId(element.set, element.key))
       return { sandbox: record.name, address, port: { hostIp, hostPort, containerPort, protocol }, ...(counter && counted(counter)) }
     }),
@@ -104,12 +105,19 @@ function counted({ packets, bytes }: Counter): Counter {
 
 /** Rules by their place in the chain, since the kernel keeps no text of them; in a chain that others have changed they have none. */
 async function chainStats(firewall: Firewall, look: Look): Promise<readonly ChainStats[]> {
-  const [ruleset] = ((await look([{ apply: { op: 'nft.rules', ...place } }])) ?? [undefined]) as [Ruleset | undefined]
-  const own = firewall.tableSteps().flatMap(({ apply }) => (apply.op === 'nft.rule.add' ? [apply as NftRuleAdd] : []))
+  return (await Promise.all([place, bridgePlace].map(where => chainsOf(where, firewall, look)))).flat()
+}
+
+async function chainsOf(where: typeof place | typeof bridgePlace, firewall: Firewall, look: Look): Promise<readonly ChainStats[]> {
+  const [ruleset] = ((await look([{ apply: { op: 'nft.rules', ...where } }])) ?? [undefined]) as [Ruleset | undefined]
+  const own = firewall
+    .tableSteps()
+    .flatMap(({ apply }) => (apply.op === 'nft.rule.add' && apply.family === where.family ? [apply as NftRuleAdd] : []))
   return (ruleset?.chains ?? []).map(({ chain, base }) => {
     const found = ruleset?.rules.filter(rule => rule.chain === chain) ?? []
     const texts = own.filter(rule => rule.chain === chain).map(({ text }) => text)
     return {
+      family: where.family,
       chain,
       ...(base && { hook: base.hook, priority: base.priority, policy: base.policy }),
       rules: found.map(({ handle, verdict, counter }, i) => ({

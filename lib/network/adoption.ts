@@ -1,6 +1,7 @@
 /** A bridge that is there already and becomes a network's: what it is to be given, and how it was found. Pure. */
 import { fail, invalid } from '../errors.js'
 import type { Address, Link } from '../plan/kernel-objects.js'
+import { linkGroup } from '../plan/link-group.js'
 import type { AdoptedRecord, NetworkRecord, SubnetRecord } from '../state/records.js'
 import type { ValidNetworkOptions, ValidSubnet } from '../validate/network-options.js'
 import {
@@ -16,7 +17,6 @@ import {
   parseIp,
   prefixOf,
 } from './cidr.js'
-import { linkGroup } from './drivers/link-group.js'
 import type { HostFacts } from './host-facts.js'
 
 /** A bridge to adopt. */

@@ -58,6 +58,7 @@ export function draftNetwork(asked: ValidNetworkOptions, { facts, config, networ
     icc: options.icc,
     internal: options.internal,
     masquerade: options.masquerade && !parent,
+    ...(!options.spoofCheck && { spoofCheck: false }),
     ...(options.snat.length > 0 && { snat: [...options.snat] }),
     ...(options.bindAddress.length > 0 && { bindAddress: [...options.bindAddress] }),
     ...(options.ifnamePrefix !== undefined && { ifnamePrefix: options.ifnamePrefix }),
@@ -149,6 +150,7 @@ export function differences(options: ValidNetworkOptions, existing: NetworkRecor
   note('icc', options.icc === existing.icc)
   note('internal', options.internal === existing.internal)
   note('masquerade', existing.parent !== undefined || options.masquerade === existing.masquerade)
+  note('spoofCheck', options.spoofCheck === (existing.spoofCheck ?? true))
   note('ipv6', options.ipv6 === existing.subnets.some(({ subnet }) => subnet.includes(':')))
   note('snat', sameAddresses(options.snat, existing.snat))
   note('bindAddress', sameAddresses(options.bindAddress, existing.bindAddress))

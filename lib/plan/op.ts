@@ -372,11 +372,13 @@ export interface RuleList {
 // ---------------------------------------------------------------------------------------------------- nf_tables
 
 export type NftFamily = 'inet' | 'bridge' | 'ip' | 'ip6' | 'netdev'
-export type DataType = 'ipv4_addr' | 'ipv6_addr' | 'ether_addr' | 'inet_proto' | 'inet_service' | 'ifname' | 'mark'
+/** `nd_target`: what neighbour discovery asks for or announces, which nft before 1.0.7 knows by its place in the packet only. */
+export type DataType = 'nd_target' | 'ipv4_addr' | 'ipv6_addr' | 'ether_addr' | 'inet_proto' | 'inet_service' | 'ifname' | 'mark'
 /** One field of a set key or of map data. */
 export type Datum =
   | { readonly ip4: string }
   | { readonly ip6: string }
+  | { readonly ndTarget: string }
   | { readonly mac: string }
   | { readonly protocol: 'tcp' | 'udp' | 'sctp' | 'icmp' | 'icmpv6' }
   | { readonly port: number }

@@ -11,7 +11,7 @@ import type { NftListing } from '../native.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import type { Networks } from '../network/networks.js'
 import { PlanFailure } from '../plan/mechanism.js'
-import type { Plan, Step } from '../plan/op.js'
+import type { NftFamily, Plan, Step } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
 import { healPlan } from '../sandbox/change-plan.js'
 import { held } from '../sandbox/held.js'
@@ -54,16 +54,16 @@ export class Recoverer {
     return { rolledBack: rolledBack.sort(), repaired, damaged }
   }
 
-  /** Makes the table anew, with all that belongs in it, if it is gone and something belongs in it. */
+  /** Makes the tables anew, with all that belongs in them, if one is gone and something belongs in it. */
   async rebuildRuleset(signal?: AbortSignal): Promise<boolean> {
     if (!this.#ground.firewall.enabled) return false
     for (let attempt = 1; ; attempt++) {
-      const [listing] = (await this.#context.mechanism.run([{ apply: { op: 'nft.list', family: 'inet' } }], signal)) as [NftListing]
-      if (listing.tables?.some(({ name }) => name === tableName)) {
+      const missing = await this.#missingTables(signal)
+      if (missing.size === 0) {
         this.#ground.firewall.made()
         return false
       }
-      const plan = await this.#rulesetPlan()
+      const plan = await this.#rulesetPlan(missing)
       if (plan === undefined) return false
       try {
         await this.#context.mechanism.run(plan, signal)
@@ -75,8 +75,16 @@ export class Recoverer {
     }
   }
 
+  /** Somebody may have deleted one of the two. */
+  async #missingTables(signal?: AbortSignal): Promise<ReadonlySet<NftFamily>> {
+    const families = ['inet', 'bridge'] as const
+    const plan = families.map(family => ({ apply: { op: 'nft.list', family } }) as const)
+    const listings = (await this.#context.mechanism.run(plan, signal)) as readonly NftListing[]
+    return new Set(families.filter((_, i) => !listings[i]?.tables?.some(({ name }) => name === tableName)))
+  }
+
   /** Under the lock that keeps everybody else out, and only if the records are still what it was drawn up from. */
-  async #rulesetPlan(): Promise<Plan | undefined> {
+  async #rulesetPlan(missing: ReadonlySet<NftFamily>): Promise<Plan | undefined> {
     const { layout } = this.#context
     const sandboxNames = await this.#store.sandboxNames()
     const { records: networks } = await this.#store.networks()
@@ -89,14 +97,16 @@ export class Recoverer {
       { apply: { op: 'expect.names', path: layout.sandboxes, names: sandboxNames } },
       ...networks.map((record): Step => ({ apply: { op: 'expect.unchanged', path: layout.network(record.name), text: format(record) } })),
       ...sandboxes.map(record => expectRecord(layout, record)),
-      ...this.#ground.firewall.tableSteps(),
-      ...live.flatMap(network => this.#ground.firewall.allowed(driverOf(network).firewallSteps(network))),
-      ...sandboxes
-        .filter(({ phase }) => phase === 'ready' || phase === 'changing')
-        .flatMap(record => [
-          ...linkFirewallSteps(this.#ground.firewall, record.name, record.endpoints),
-          ...publishSteps(record.name, undefined, record),
-        ]),
+      ...[
+        ...this.#ground.firewall.tableSteps(),
+        ...live.flatMap(network => this.#ground.firewall.allowed(driverOf(network).firewallSteps(network))),
+        ...sandboxes
+          .filter(({ phase }) => phase === 'ready' || phase === 'changing')
+          .flatMap(record => [
+            ...linkFirewallSteps(this.#ground.firewall, record.name, record.endpoints),
+            ...publishSteps(record.name, undefined, record),
+          ]),
+      ].filter(({ apply }) => 'family' in apply && missing.has(apply.family as NftFamily)),
     ]
   }
 

@@ -1,10 +1,12 @@
 /** Strays: links, claims and elements of ours that no record knows of. */
 import type { Context } from '../context.js'
 import type { Protocol } from '../contract.js'
-import { tableName } from '../firewall/ruleset.js'
+import { errnoName } from '../errors.js'
+import { sandboxSets } from '../firewall/ruleset.js'
 import type { NftListing } from '../native.js'
-import { linkGroup } from '../network/drivers/link-group.js'
 import type { Link } from '../plan/kernel-objects.js'
+import { linkGroup } from '../plan/link-group.js'
+import { type Mechanism, PlanFailure } from '../plan/mechanism.js'
 import type { Op, Plan, Step } from '../plan/op.js'
 import { expectRecord } from '../state/expectation.js'
 import { lockRoot } from '../state/lock.js'
@@ -105,28 +107,24 @@ function holdsPort(holder: SandboxRecord | undefined, { group, name }: Claim): b
   return holder?.ports.some(({ protocol, hostPort, hostIp }) => group === `${protocol}-${hostPort}` && hostIp === name) ?? false
 }
 
-/** Elements carry the name of their sandbox as a comment. */
+/** Elements carry the name of their sandbox as a comment. None, if a table is missing: it is made anew without them. */
 async function elementPlan({ mechanism }: Context, byName: ReadonlyMap<string, SandboxRecord>): Promise<Plan> {
-  const sets = [
-    'publish4',
-    'publish4_any',
-    'publish6',
-    'publish6_any',
-    'exposed4',
-    'exposed6',
-    'lan4',
-    'lan6',
-    'bridges',
-    'routed',
-    'internal',
-  ]
-  const place = { family: 'inet', table: tableName } as const
-  const [tables] = (await mechanism.run([{ apply: { op: 'nft.list', family: 'inet' } }])) as [NftListing]
-  if (!tables.tables?.some(({ name }) => name === tableName)) return []
-  const listings = (await mechanism.run(sets.map(set => ({ apply: { op: 'nft.list', ...place, set } })))) as NftListing[]
+  const listings = await listSets(mechanism)
   return listings.flatMap(({ elements = [] }, i) =>
     elements
       .filter(({ comment }) => comment !== undefined && !byName.has(comment))
-      .map(({ key }): Step => ({ apply: { op: 'nft.element.delete', ...place, set: sets[i] ?? '', key, missingOk: true } })),
+      .map(({ key, end }): Step => {
+        const element = { ...(sandboxSets[i] as (typeof sandboxSets)[number]), key, ...(end && { end }) }
+        return { apply: { op: 'nft.element.delete', ...element, missingOk: true } }
+      }),
   )
+}
+
+async function listSets(mechanism: Mechanism): Promise<readonly NftListing[]> {
+  try {
+    return (await mechanism.run(sandboxSets.map(set => ({ apply: { op: 'nft.list', ...set } }) as const))) as readonly NftListing[]
+  } catch (error) {
+    if (error instanceof PlanFailure && errnoName(error.errno) === 'ENOENT') return []
+    throw error
+  }
 }

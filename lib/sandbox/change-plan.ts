@@ -4,7 +4,7 @@ import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import type { Step } from '../plan/op.js'
 import { lockRoot } from '../state/lock.js'
-import { type EndpointRecord, format, type PortRecord, type SandboxRecord } from '../state/records.js'
+import { type EndpointRecord, format, type PortRecord, type RedirectRecord, type SandboxRecord } from '../state/records.js'
 import { fileSteps } from './files.js'
 import { addressOf, gatewayEndpoint } from './gateway.js'
 import { openNamespace, slot } from './modes/mode.js'
@@ -17,6 +17,7 @@ import {
   forgetFlows,
   forgetLinks,
   leaseSteps,
+  linkFirewallSteps,
   movedPorts,
   type Published,
   publishSteps,
@@ -41,14 +42,18 @@ export interface Change {
 export function changing(before: SandboxRecord, after: SandboxRecord): SandboxRecord {
   const ports = difference(before.ports, after.ports, theVery)
   const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
+  const redirects = difference(before.redirects ?? [], after.redirects ?? [], sameRedirect)
+  const redirected = redirects.added.length + redirects.removed.length > 0
   return {
     ...before,
     phase: 'changing',
     ports: [...before.ports, ...ports.added],
     endpoints: [...before.endpoints, ...endpoints.added],
+    ...(redirected && { redirects: [...(before.redirects ?? []), ...redirects.added] }),
     pending: {
       ports: [...ports.added, ...ports.removed],
       endpoints: [...endpoints.added, ...endpoints.removed].map(({ networkId }) => networkId),
+      ...(redirected && { redirects: [...redirects.added, ...redirects.removed] }),
     },
   }
 }
@@ -84,9 +89,10 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
     ...endpoints.added.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
     ...ports.added.map(port => claimPort(layout, name, port)),
     ...(attached ? [openNamespace(before.netns)] : []),
+    ...linkFirewallSteps(firewall, name, endpoints.added),
     ...endpoints.added.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, [])),
     ...defaultRoutes(before.endpoints, after.endpoints),
-    ...publishSteps(name, before, after),
+    ...firewall.allowed(publishSteps(name, before, after)),
     ...forgetFlows(movedPorts(before, after)),
     ...(attached ? fileSteps(layout, after, resolver.text(), before) : []),
     ...ports.removed.map(port => releasePort(layout, name, port)).map(reclaimable),
@@ -101,7 +107,7 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
  * really holds. `immediate`: fails with EWOULDBLOCK where somebody is at work.
  */
 export function healPlan(ground: Ground, record: SandboxRecord, holds: Published, options: { readonly immediate?: boolean } = {}): Step[] {
-  const { layout, resolver } = ground
+  const { layout, firewall, resolver } = ground
   const { name } = record
   const { pending = { ports: [], endpoints: [] }, ...rest } = record
   const leaving = record.endpoints.filter(({ networkId }) => pending.endpoints.includes(networkId))
@@ -110,6 +116,7 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
     phase: 'ready',
     ports: record.ports.filter(port => !pending.ports.some(samePort(port))),
     endpoints: record.endpoints.filter(endpoint => !leaving.includes(endpoint)),
+    ...(record.redirects && { redirects: record.redirects.filter(one => !pending.redirects?.some(sameRedirect(one))) }),
   }
   const path = layout.sandboxRecord(name)
   return [
@@ -117,8 +124,10 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
     { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive', ...options } },
     { apply: { op: 'expect.unchanged', path, text: format(record) } },
     // Where the ports led while both old and new endpoints were there, and where they led before: neither is to stay.
-    ...[holds, { ...holds, endpoints: healed.endpoints }].flatMap(one => publishSteps(name, one).map(({ apply }) => ({ apply }))),
-    ...publishSteps(name, undefined, healed),
+    ...firewall.allowed([
+      ...[holds, { ...holds, endpoints: healed.endpoints }].flatMap(one => publishSteps(name, one).map(({ apply }) => ({ apply }))),
+      ...publishSteps(name, undefined, healed),
+    ]),
     ...forgetFlows([...movedPorts(record, healed), ...movedPorts({ ...record, endpoints: healed.endpoints }, healed)]),
     ...(leaving.length > 0
       ? [
@@ -171,6 +180,10 @@ function theVery(a: PortRecord): (b: PortRecord) => boolean {
 
 function samePort(a: PortRecord): (b: PortRecord) => boolean {
   return b => a.hostIp === b.hostIp && a.hostPort === b.hostPort && a.protocol === b.protocol && a.containerPort === b.containerPort
+}
+
+function sameRedirect(a: RedirectRecord): (b: RedirectRecord) => boolean {
+  return b => a.protocol === b.protocol && a.port === b.port && a.toPort === b.toPort && a.toAddress === b.toAddress
 }
 
 /** A sandbox has at most one endpoint on a network. */

@@ -7,8 +7,9 @@ import { type Networks, notFound } from '../network/networks.js'
 import type { Link } from '../plan/kernel-objects.js'
 import type { Plan } from '../plan/op.js'
 import { changedMeanwhile, translate } from '../plan/translate.js'
-import { type EndpointRecord, format, type PortRecord, type SandboxRecord } from '../state/records.js'
+import { type EndpointRecord, format, type PortRecord, type RedirectRecord, type SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
+import type { RedirectSelector, ValidRedirect } from '../validate/redirect-options.js'
 import type { ValidEndpointOptions } from '../validate/sandbox-options.js'
 import { type Change, changePlan, changing, healPlan, isToBeFinished } from './change-plan.js'
 import { draftEndpoint, freeIfname } from './draft.js'
@@ -71,6 +72,47 @@ export class Changes {
       if (removed.length === 0) return { changed: removed }
       const after = { ...current, ports: current.ports.filter(port => !removed.includes(port)) }
       return { changed: removed, change: { before: current, after, networks: [], networkSteps: [] } }
+    }
+    return this.#run(this.#reread(record, signal), draft, async () => false, signal)
+  }
+
+  /** Brings connections to ports outside to a proxy on the host. */
+  redirect(
+    record: SandboxRecord,
+    { protocol, ports, toPort, toAddress }: ValidRedirect,
+    signal?: AbortSignal,
+  ): Promise<Changed<readonly RedirectRecord[]>> {
+    const wanted = ports.map(port => ({ protocol, port, toPort, ...(toAddress !== undefined && { toAddress }) }))
+    const draft = async (current: SandboxRecord): Promise<Draft<readonly RedirectRecord[]>> => {
+      refuseBorrowed(current, 'redirect')
+      if (!this.#context.config.iptables)
+        throw fail('UNSUPPORTED', 'A redirect needs rules, and config.iptables is false', { field: 'ports' })
+      const others = (current.redirects ?? []).filter(
+        one => !wanted.some(other => other.protocol === one.protocol && other.port === one.port),
+      )
+      return { changed: wanted, change: withRedirects(current, [...others, ...wanted]) }
+    }
+    return this.#run(this.#reread(record, signal), draft, async () => false, signal)
+  }
+
+  /** Ends that. */
+  unredirect(
+    record: SandboxRecord,
+    { protocol, ports }: RedirectSelector,
+    signal?: AbortSignal,
+  ): Promise<Changed<readonly RedirectRecord[]>> {
+    const selected = (one: RedirectRecord) => (protocol ?? one.protocol) === one.protocol && (ports?.includes(one.port) ?? true)
+    const draft = async (current: SandboxRecord): Promise<Draft<readonly RedirectRecord[]>> => {
+      const { redirects = [] } = current
+      const removed = redirects.filter(selected)
+      if (removed.length === 0) return { changed: removed }
+      return {
+        changed: removed,
+        change: withRedirects(
+          current,
+          redirects.filter(one => !selected(one)),
+        ),
+      }
     }
     return this.#run(this.#reread(record, signal), draft, async () => false, signal)
   }
@@ -217,6 +259,11 @@ export class Changes {
     if (current?.id !== id || current.phase === 'removing') throw fail('NOT_FOUND', `Sandbox ${name} is gone`, { subject: name })
     return current
   }
+}
+
+function withRedirects(before: SandboxRecord, redirects: RedirectRecord[]): Change {
+  const { redirects: _, ...rest } = before
+  return { before, after: { ...rest, ...(redirects.length > 0 && { redirects }) }, networks: [], networkSteps: [] }
 }
 
 /** What belongs to the namespace's owner is changed there. */

@@ -47,6 +47,7 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     aliases: [...options.aliases],
     ...(nameServers.length > 0 && { nameServers }),
     ...(record.bindAddress && { bindAddress: record.bindAddress }),
+    ...(!(options.spoofCheck ?? record.spoofCheck ?? true) && { spoofCheck: false }),
   }
 }
 

@@ -16,7 +16,8 @@ export async function held(layout: Layout, record: SandboxRecord): Promise<Publi
   const holdsPort = ({ protocol, hostIp, hostPort }: PortRecord) => isOurs(layout.port(protocol, hostPort, hostIp))
   const holdsLeases = async (endpoint: EndpointRecord) =>
     (await Promise.all(leasesOf(layout, name, endpoint).map(({ path }) => isOurs(path)))).every(Boolean)
-  return { ports: await filter(ports, holdsPort), endpoints: await filter(endpoints, holdsLeases) }
+  const { redirects = [] } = record
+  return { ports: await filter(ports, holdsPort), endpoints: await filter(endpoints, holdsLeases), redirects }
 }
 
 async function filter<T>(items: readonly T[], test: (item: T) => Promise<boolean>): Promise<T[]> {

@@ -1,13 +1,22 @@
 /** A sandbox in the shape of `docker inspect`, as far as networking goes. */
-import type { SandboxInfo } from '../contract.js'
+import type { PortCounter, Redirect, SandboxInfo } from '../contract.js'
 import { endpointId } from '../network/inspect.js'
-import type { EndpointRecord, PortRecord, SandboxRecord } from '../state/records.js'
+import type { EndpointRecord, PortRecord, RedirectRecord, SandboxRecord } from '../state/records.js'
 import type { EtcPaths } from './files.js'
 import { gatewayEndpoint } from './gateway.js'
-import { formatContainerPort } from './port-grammar.js'
+import { formatContainerPort, formatHostAddress } from './port-grammar.js'
 
-/** `netnsPath`: where the namespace is; `files`: where its own /etc files are, if it has any. */
-export function sandboxInfo(sandbox: SandboxRecord, netnsPath: string, files: EtcPaths | undefined): SandboxInfo {
+/** What of a sandbox is not in its record. */
+export interface Surroundings {
+  /** Where the namespace is. */
+  readonly netnsPath: string
+  /** Where its own /etc files are, if it has any. */
+  readonly files: EtcPaths | undefined
+  /** Of its ports. */
+  readonly counters: readonly PortCounter[]
+}
+
+export function sandboxInfo(sandbox: SandboxRecord, { netnsPath, files, counters }: Surroundings): SandboxInfo {
   const { endpoints, ports } = sandbox
   const first = gatewayEndpoint(endpoints, 4) ?? gatewayEndpoint(endpoints, 6) ?? endpoints[0]
   return {
@@ -35,7 +44,25 @@ export function sandboxInfo(sandbox: SandboxRecord, netnsPath: string, files: Et
         ]),
       ),
     },
+    // What Docker has no word for.
+    PortCounters: counters.map(({ hostIp, hostPort, connections, packets, bytes, allow, ...port }) => ({
+      HostIp: hostIp,
+      HostPort: String(hostPort),
+      Port: formatContainerPort(port),
+      ...(allow && { Allow: allow }),
+      Connections: connections,
+      Packets: packets,
+      Bytes: bytes,
+    })),
+    Redirects: (sandbox.redirects ?? [])
+      .map(publicRedirect)
+      .map(({ protocol, port, to }) => ({ Port: `${port}/${protocol}`, To: String(to) })),
   }
+}
+
+export function publicRedirect({ protocol, port, toPort, toAddress }: RedirectRecord): Redirect {
+  const to = toAddress === undefined ? toPort : formatHostAddress({ hostIp: toAddress, hostPort: toPort })
+  return { protocol, port: port === 0 ? 'all' : port, to }
 }
 
 function networkMode({ mode, shares, endpoints }: SandboxRecord): string {

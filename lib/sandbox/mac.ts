@@ -1,7 +1,7 @@
 /** MAC addresses for endpoints. */
 import { randomBytes } from 'node:crypto'
 import { invalid } from '../errors.js'
-import { parseIp } from '../network/cidr.js'
+import { formatIp, parseIp } from '../network/cidr.js'
 
 /**
  * Docker's default: `02:42:` and the IPv4 address, `172.17.0.2` → `02:42:ac:11:00:02`. An address that comes back
@@ -18,6 +18,13 @@ export function randomMac(): string {
   const bytes = randomBytes(6)
   bytes.writeUInt8((bytes.readUInt8() & 0xfc) | 0x02)
   return colons(bytes.toString('hex'))
+}
+
+/** The link-local address that the kernel makes from a MAC (RFC 4291, appendix A). */
+export function linkLocalOf(mac: string): string {
+  const own = BigInt(`0x${mac.replaceAll(':', '')}`)
+  const identifier = ((own >> 24n) << 40n) | (0xfffen << 24n) | (own & 0xffffffn)
+  return formatIp({ family: 6, value: (0xfe80n << 112n) | (identifier ^ (2n << 56n)) })
 }
 
 function colons(hex: string): string {

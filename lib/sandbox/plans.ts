@@ -25,6 +25,7 @@ import {
   forgetFlows,
   forgetLinks,
   leaseSteps,
+  linkFirewallSteps,
   type Published,
   publishSteps,
   releaseLeases,
@@ -79,7 +80,9 @@ export function createPlan(
     ...endpoints.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
     ...record.ports.map(port => claimPort(layout, name, port)),
     ...(record.mode === 'bridge' || record.mode === 'none' ? fileSteps(layout, record, resolver.text()) : []),
-    ...publishSteps(name, undefined, record),
+    // Before the links are up: what a sandbox announces would be dropped otherwise.
+    ...firewall.allowed(publishSteps(name, undefined, record)),
+    ...linkFirewallSteps(firewall, name, endpoints),
     ...forgetFlows(record.ports),
     // All that is above may overlap with the making of the namespace (Mechanism.order).
     ...modes[record.mode].enter(record, layout, { defaults, adopted }),
@@ -104,7 +107,7 @@ export interface RemoveOptions {
 
 /** Removes sandboxes, all their links in one wait. Absent parts are fine: it also ends what a crash left half done. */
 export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], { holds, ...options }: RemoveOptions = {}): Step[] {
-  const { layout } = ground
+  const { layout, firewall } = ground
   // Everybody takes several locks in the same order, so that nobody waits for somebody who waits for them.
   const records = unordered.toSorted((a, b) => (a.name < b.name ? -1 : 1))
   const path = (record: SandboxRecord) => layout.sandboxRecord(record.name)
@@ -120,7 +123,9 @@ export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], 
         apply: { op: 'file.write', path: path(record), text: format({ ...record, phase: 'removing' }), how: 'replace' },
       }),
     ),
-    ...records.flatMap(record => publishSteps(record.name, holds?.get(record.name) ?? record).map(({ apply }) => ({ apply }))),
+    ...firewall.allowed(
+      records.flatMap(record => publishSteps(record.name, holds?.get(record.name) ?? record).map(({ apply }) => ({ apply }))),
+    ),
     ...records.flatMap(({ ports }) => forgetFlows(ports)),
     ...records.flatMap(({ name, ports }) => ports.map(port => releasePort(layout, name, port))),
     ...deleteLinks(records.flatMap(({ endpoints }) => endpoints)),

@@ -68,11 +68,12 @@ export class PortChooser {
     const taken = (protocol: string, port: number) =>
       refused.has(protocol, port) || chosen.some(one => one.protocol === protocol && one.hostPort === port)
     for (const [i, request] of requests.entries()) {
-      // Taken and passed over, it would open to everyone what was meant for a few.
-      if (request.allow) throw fail('UNSUPPORTED', 'Source ranges per published port are not there yet', { field: `${field}[${i}].allow` })
       const hostIps = hostIpsOf(request.hostIp, endpoints, this.#config, `${field}[${i}]`)
       const hostPort = hostPortOf(request, this.#random, port => taken(request.protocol, port))
-      for (const hostIp of hostIps) chosen.push({ hostIp, hostPort, containerPort: request.containerPort, protocol: request.protocol })
+      const { containerPort, protocol, allow } = request
+      if (allow && !hostIps.some(hostIp => allow.some(source => familyOf(source) === familyOf(hostIp))))
+        throw invalid(`${field}[${i}].allow`, `a source that can reach ${hostIps.join(' or ')}`, allow.join(', '))
+      for (const hostIp of hostIps) chosen.push({ hostIp, hostPort, containerPort, protocol, ...(allow && { allow: [...allow] }) })
     }
     return chosen
   }

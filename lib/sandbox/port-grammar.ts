@@ -1,6 +1,7 @@
 /** Ports as Docker writes them: what `-p`, `--expose` and `docker port` mean, as data. Pure. */
 import type { PortMapping, Protocol, PublishedPort } from '../contract.js'
 import { invalid } from '../errors.js'
+import { containsBlock, parseCidr } from '../network/cidr.js'
 import { array, bindIp, type Guard, integer, object, oneOf, present, source } from '../validate/guards.js'
 
 /** One port to publish, fully spelled out. */
@@ -50,6 +51,11 @@ function range(text: string, field: string): Range {
   return { first, last }
 }
 
+/** The ports of `8000` or `8000-8010`. */
+export function portsOfRange(text: string, field: string): readonly number[] {
+  return portsOf(range(text, field))
+}
+
 const lengthOf = ({ first, last }: Range): number => last - first + 1
 const portsOf = (one: Range): number[] => Array.from({ length: lengthOf(one) }, (_, i) => one.first + i)
 
@@ -61,7 +67,7 @@ function splitProtocol(text: string, field: string): { readonly rest: string; re
 }
 
 /** `1.2.3.4:…` or `[::1]:…` → the address and what follows; a bare IPv6 address can't be told from ports. */
-function splitAddress(text: string, field: string): { readonly hostIp?: string; readonly rest: string } {
+export function splitAddress(text: string, field: string): { readonly hostIp?: string; readonly rest: string } {
   const bracketed = /^\[([^\]]*)\]:(.*)$/.exec(text)
   const [, address, rest] = bracketed ?? /^([^:]*\.[^:]*):(.*)$/.exec(text) ?? []
   if (address === undefined || rest === undefined) return { rest: text }
@@ -101,7 +107,9 @@ const allowList: Guard<readonly string[]> = (value, field) => {
   const sources = array(source)(value, field)
   // An empty list read as "everyone" would be the opposite of what it says.
   if (sources.length === 0) throw invalid(field, 'at least one source (leave it out to allow everyone)', value)
-  return [...new Set(sources)]
+  // One block inside another says nothing more, and the kernel takes no two that overlap.
+  const blocks = [...new Set(sources)].map(text => ({ text, block: parseCidr(text) }))
+  return blocks.filter(one => !blocks.some(other => other !== one && containsBlock(other.block, one.block))).map(({ text }) => text)
 }
 
 function parseMapping(value: unknown, field: string): PortRequest {
@@ -171,7 +179,8 @@ export function parsePortRef(text: string, field = 'ports'): readonly PortSelect
 export function portRefs(input: unknown, field = 'ports'): readonly PortSelector[] {
   const one: Guard<readonly PortSelector[]> = (value, at) => {
     if (typeof value === 'string') return parsePortRef(value, at)
-    const fields = object(value, at, ['hostIp', 'hostPort', 'containerPort', 'protocol'])
+    // As `publish` answers it; who may connect is no part of its name.
+    const fields = object(value, at, ['hostIp', 'hostPort', 'containerPort', 'protocol', 'allow'])
     return [
       {
         hostIp: fields.required('hostIp', bindIp),

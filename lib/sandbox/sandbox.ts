@@ -12,10 +12,13 @@ import type {
   Labels,
   Mode,
   Op,
+  PortCounter,
   PortInput,
   PortRef,
   Namespace as PublicNamespace,
   PublishedPort,
+  Redirect,
+  RedirectOptions,
   SandboxInfo,
   SpawnInOptions,
 } from '../contract.js'
@@ -23,8 +26,10 @@ import { Namespace } from '../namespace/namespace.js'
 import { type Identity, programPath } from '../native.js'
 import type { EndpointRecord, SandboxRecord } from '../state/records.js'
 import { networkName } from '../validate/guards.js'
+import { redirectOptions, redirectSelector } from '../validate/redirect-options.js'
 import { endpointOptions } from '../validate/sandbox-options.js'
 import { etcFiles, etcPaths } from './files.js'
+import { publicRedirect } from './inspect.js'
 import { portRefs, publishInputs } from './port-grammar.js'
 import type { Sandboxes } from './sandboxes.js'
 import { spawnIn } from './spawn.js'
@@ -72,6 +77,10 @@ export class SandboxHandle {
     return this.#record.ports
   }
 
+  get redirects(): readonly Redirect[] {
+    return (this.#record.redirects ?? []).map(publicRedirect)
+  }
+
   async refresh(op: Op = {}): Promise<this> {
     this.#record = await this.#sandboxes.record(this.name, op.signal)
     return this
@@ -89,6 +98,23 @@ export class SandboxHandle {
     return changed
   }
 
+  async redirect(options: RedirectOptions, op: Op = {}): Promise<readonly Redirect[]> {
+    const { record, changed } = await this.#sandboxes.changes.redirect(this.#record, redirectOptions(options), op.signal)
+    this.#record = record
+    return changed.map(publicRedirect)
+  }
+
+  async unredirect(options?: Partial<Pick<RedirectOptions, 'ports' | 'protocol'>>, op: Op = {}): Promise<readonly Redirect[]> {
+    const { record, changed } = await this.#sandboxes.changes.unredirect(this.#record, redirectSelector(options), op.signal)
+    this.#record = record
+    return changed.map(publicRedirect)
+  }
+
+  async counters(op: Op = {}): Promise<readonly PortCounter[]> {
+    await this.refresh(op)
+    return this.#sandboxes.counters(this.#record, op.signal)
+  }
+
   async attach(network: string, options?: EndpointOptions, op: Op = {}): Promise<Endpoint> {
     const name = networkName(network, 'network')
     const { record, changed } = await this.#sandboxes.changes.attach(this.#record, name, endpointOptions(options), op.signal)
@@ -103,8 +129,7 @@ export class SandboxHandle {
   }
 
   async inspect(op: Op = {}): Promise<SandboxInfo> {
-    await this.refresh(op)
-    return this.#sandboxes.info(this.#record)
+    return this.#sandboxes.inspect(this.name, op)
   }
 
   async remove(op: Op = {}): Promise<boolean> {

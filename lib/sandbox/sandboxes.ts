@@ -1,6 +1,6 @@
 /** `host.sandboxes`: the sandboxes of one host. */
 import type { Context } from '../context.js'
-import type { CreatedSandbox, Filter, Op, Sandbox, SandboxInfo, SandboxOptions } from '../contract.js'
+import type { CreatedSandbox, Filter, Op, PortCounter, Sandbox, SandboxInfo, SandboxOptions } from '../contract.js'
 import { fail, invalid } from '../errors.js'
 import type { Identity } from '../native.js'
 import { withNames } from '../network/name-servers.js'
@@ -14,6 +14,7 @@ import { hasLabels, filter as validFilter } from '../validate/call-options.js'
 import { sandboxName } from '../validate/guards.js'
 import { sandboxOptions, type ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { Changes } from './changes.js'
+import { portCounters } from './counters.js'
 import { Creation } from './creation.js'
 import { etcPaths } from './files.js'
 import { sandboxInfo } from './inspect.js'
@@ -118,7 +119,12 @@ export class Sandboxes {
   }
 
   async inspect(name: string, { signal }: Op = {}): Promise<SandboxInfo> {
-    return this.info(await this.record(sandboxName(name, 'name'), signal))
+    const record = await this.record(sandboxName(name, 'name'), signal)
+    return sandboxInfo(record, {
+      netnsPath: this.netnsPath(record),
+      files: etcPaths(this.#context.layout, record),
+      counters: await this.counters(record, signal),
+    })
   }
 
   async remove(name: string, op: Op = {}): Promise<boolean> {
@@ -212,9 +218,9 @@ export class Sandboxes {
     })
   }
 
-  /** In the shape of `docker inspect`. */
-  info(record: SandboxRecord): SandboxInfo {
-    return sandboxInfo(record, this.netnsPath(record), etcPaths(this.#context.layout, record))
+  /** Of the ports of a sandbox. */
+  counters(record: SandboxRecord, signal?: AbortSignal): Promise<readonly PortCounter[]> {
+    return portCounters(this.#context.mechanism, record, signal)
   }
 
   /** Where a sandbox's namespace is; for host mode as this process sees it, whoever made the sandbox. */

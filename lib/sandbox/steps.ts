@@ -1,10 +1,10 @@
 /** Pieces of plans about a sandbox: locks, leases, ports, endpoints. Pure. */
 import type { Firewall } from '../firewall/firewall.js'
-import { type PublishedMapping, publishElements } from '../firewall/ruleset.js'
+import { type PublishedMapping, publishElements, type RedirectMapping, redirectElements } from '../firewall/ruleset.js'
 import { familyOf } from '../network/cidr.js'
 import { driverOf } from '../network/drivers/drivers.js'
-import { linkGroup } from '../network/drivers/link-group.js'
 import type { KnownNetwork } from '../network/known-network.js'
+import { linkGroup } from '../plan/link-group.js'
 import type { NetnsOpen, Setting, Slot, Step } from '../plan/op.js'
 import type { Layout } from '../state/layout.js'
 import type { EndpointRecord, PortRecord, SandboxRecord } from '../state/records.js'
@@ -17,30 +17,26 @@ import type { Ground } from './plans.js'
  * `defaults`: what the namespace was made with.
  */
 export function attachSteps(
-  { hairpin, firewall }: Ground,
+  { hairpin }: Ground,
   sandbox: string,
   endpoint: EndpointRecord,
   network: KnownNetwork,
   gateways: readonly (4 | 6)[],
   defaults: readonly Setting[] = [],
 ): Step[] {
-  const driver = driverOf(network.record)
-  return [
-    ...linkFirewallSteps(firewall, sandbox, [endpoint]),
-    ...driver.attachSteps({
-      sandbox,
-      network: network.record,
-      endpoint,
-      deviceIndex: network.deviceIndex,
-      slot,
-      gateways,
-      defaults,
-      hairpin,
-    }),
-  ]
+  return driverOf(network.record).attachSteps({
+    sandbox,
+    network: network.record,
+    endpoint,
+    deviceIndex: network.deviceIndex,
+    slot,
+    gateways,
+    defaults,
+    hairpin,
+  })
 }
 
-/** What the links of endpoints add to the ruleset. */
+/** What the links of endpoints add to the ruleset, before they are up: a sandbox's announcements would be dropped otherwise. */
 export function linkFirewallSteps(firewall: Firewall, sandbox: string, endpoints: readonly EndpointRecord[]): Step[] {
   return firewall.enabled ? endpoints.flatMap(endpoint => driverOf(endpoint).linkFirewallSteps(sandbox, endpoint)) : []
 }
@@ -110,13 +106,13 @@ function claimOf(layout: Layout, holder: string, { protocol, hostIp, hostPort }:
   return { folder: layout.ports, protocol, address: hostIp, port: hostPort, holder }
 }
 
-/** What of a sandbox decides where its published ports lead. */
-export type Published = Pick<SandboxRecord, 'endpoints' | 'ports'>
+/** What of a sandbox decides where its published ports and its redirects lead. */
+export type Published = Pick<SandboxRecord, 'endpoints' | 'ports' | 'redirects'>
 const nothing: Published = { endpoints: [], ports: [] }
 
-/** Brings the ruleset from the ports published before to those after. */
+/** Brings the ruleset from the ports published and redirected before to those after. */
 export function publishSteps(name: string, before: Published = nothing, after: Published = nothing): Step[] {
-  return publishElements(name, mappings(before), mappings(after))
+  return [...publishElements(name, mappings(before), mappings(after)), ...redirectElements(name, redirections(before), redirections(after))]
 }
 
 /** Ports with the addresses that they lead to. */
@@ -130,8 +126,24 @@ export function mappings({ endpoints, ports }: Published): PublishedMapping[] {
   })
 }
 
+/** Redirects for each of the addresses that connections may come from. */
+function redirections({ endpoints, redirects = [] }: Published): RedirectMapping[] {
+  if (redirects.length === 0) return []
+  const addresses = endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6]).filter(one => one !== undefined)
+  return redirects.flatMap(({ protocol, port, toPort, toAddress }) =>
+    addresses.flatMap(({ address: source, gateway }) => {
+      const address = toAddress ?? gateway
+      if (address === undefined || familyOf(address) !== familyOf(source)) return []
+      return [{ protocol, source, port, address, toPort }]
+    }),
+  )
+}
+
+/** A port of the host, whoever may use it. */
+type HostPort = Pick<PortRecord, 'protocol' | 'hostIp' | 'hostPort'>
+
 /** The ports that lead elsewhere after a change, or nowhere any more. */
-export function movedPorts(before: Published, after: Published): readonly PortRecord[] {
+export function movedPorts(before: Published, after: Published): readonly HostPort[] {
   const [old, wanted] = [new Set(mappings(before).map(show)), new Set(mappings(after).map(show))]
   const moved = [...mappings(before).filter(one => !wanted.has(show(one))), ...mappings(after).filter(one => !old.has(show(one)))]
   return [...new Map(moved.map(one => [JSON.stringify([one.protocol, one.hostIp, one.hostPort]), one])).values()]
@@ -140,7 +152,7 @@ export function movedPorts(before: Published, after: Published): readonly PortRe
 const show = (mapping: PublishedMapping) => JSON.stringify(mapping)
 
 /** UDP flows outlive the rule that they met first: without this a client that goes on sending would miss a port's new or former owner. */
-export function forgetFlows(ports: readonly PortRecord[]): Step[] {
+export function forgetFlows(ports: readonly HostPort[]): Step[] {
   return ports
     .filter(({ protocol }) => protocol === 'udp')
     .map(({ protocol, hostIp, hostPort }) => ({

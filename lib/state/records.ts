@@ -76,6 +76,8 @@ const networkRecord = z.object({
   icc: z.boolean(),
   internal: z.boolean(),
   masquerade: z.boolean(),
+  /** Absent: true. */
+  spoofCheck: z.exactOptional(z.boolean()),
   /** Fixed outbound addresses. */
   snat: z.optional(z.array(z.string())),
   /** Default addresses of published ports. */
@@ -107,6 +109,8 @@ const endpoint = z.object({
   aliases: z.array(z.string()),
   /** The host's addresses that answer for names there. */
   nameServers: z.optional(z.array(z.string())),
+  /** Absent: true. */
+  spoofCheck: z.exactOptional(z.boolean()),
   /** Of its network: default addresses of published ports. */
   bindAddress: z.optional(z.array(z.string())),
 })
@@ -116,6 +120,17 @@ const port = z.object({
   hostPort: z.int(),
   containerPort: z.int(),
   protocol: z.enum(['tcp', 'udp', 'sctp']),
+  /** Blocks that may connect, none inside another; absent: everyone. */
+  allow: z.exactOptional(z.array(z.string())),
+})
+
+/** Connections to one port outside (0: to all) that go to a proxy on the host. */
+const redirect = z.object({
+  protocol: z.enum(['tcp', 'udp']),
+  port: z.int(),
+  toPort: z.int(),
+  /** Absent: the host's address on the sandbox's own network. */
+  toAddress: z.exactOptional(z.string()),
 })
 
 const guest = z.object({
@@ -148,8 +163,9 @@ const sandboxRecord = z.object({
   guest: z.optional(guest),
   endpoints: z.array(endpoint),
   ports: z.array(port),
-  /** While `changing`: ports, and endpoints by their `networkId`, to be taken away if the change breaks off. */
-  pending: z.optional(z.object({ ports: z.array(port), endpoints: z.array(z.string()) })),
+  redirects: z.exactOptional(z.array(redirect)),
+  /** While `changing`: ports, redirects, and endpoints by their `networkId`, to be taken away if the change breaks off. */
+  pending: z.optional(z.object({ ports: z.array(port), endpoints: z.array(z.string()), redirects: z.exactOptional(z.array(redirect)) })),
   hostname: z.string(),
   files: z.object({
     dns: z.array(z.string()),
@@ -170,6 +186,7 @@ export type NetworkRecord = z.infer<typeof networkRecord>
 export type EndpointRecord = z.infer<typeof endpoint>
 export type GuestRecord = z.infer<typeof guest>
 export type PortRecord = z.infer<typeof port>
+export type RedirectRecord = z.infer<typeof redirect>
 export type SandboxRecord = z.infer<typeof sandboxRecord>
 export type Phase = z.infer<typeof phase>
 

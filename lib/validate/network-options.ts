@@ -62,6 +62,7 @@ export interface ValidNetworkOptions {
   readonly icc: boolean
   readonly internal: boolean
   readonly masquerade: boolean
+  readonly spoofCheck: boolean
   readonly ipv6: boolean
   /** At most one address of each family. */
   readonly snat: readonly string[]
@@ -84,6 +85,7 @@ const keys = [
   'icc',
   'internal',
   'masquerade',
+  'spoofCheck',
   'ipv6',
   'snat',
   'bindAddress',
@@ -127,6 +129,7 @@ export function networkOptions(input: unknown, defaults: NetworkDefaults = {}): 
     icc: fields.optional('icc', boolean) ?? true,
     internal,
     masquerade,
+    spoofCheck: fields.optional('spoofCheck', boolean) ?? true,
     ipv6,
     snat,
     bindAddress: fields.optional('bindAddress', onePerFamily(bindIp)) ?? [],
@@ -160,9 +163,9 @@ function onePerFamily(guard: Guard<string>): Guard<readonly string[]> {
 /** Options that mean nothing to a driver would be promises that nobody keeps. */
 const foreign: Readonly<Record<NetworkDriver, readonly Key[]>> = {
   bridge: ['macvlanMode', 'ipvlanMode'],
-  ptp: ['parent', 'bridge', 'macvlanMode', 'ipvlanMode'],
-  macvlan: ['bridge', 'icc', 'masquerade', 'snat', 'bindAddress', 'ipvlanMode'],
-  ipvlan: ['bridge', 'icc', 'masquerade', 'snat', 'bindAddress', 'macvlanMode'],
+  ptp: ['parent', 'bridge', 'spoofCheck', 'macvlanMode', 'ipvlanMode'],
+  macvlan: ['bridge', 'icc', 'masquerade', 'spoofCheck', 'snat', 'bindAddress', 'ipvlanMode'],
+  ipvlan: ['bridge', 'icc', 'masquerade', 'spoofCheck', 'snat', 'bindAddress', 'macvlanMode'],
 }
 
 function refuseForDriver(fields: Fields<Key>, driver: NetworkDriver): void {

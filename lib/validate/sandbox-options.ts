@@ -34,6 +34,8 @@ export interface ValidEndpointOptions {
   readonly ifname?: string
   readonly gatewayPriority: number
   readonly aliases: readonly string[]
+  /** Absent: as the network has it. */
+  readonly spoofCheck?: boolean
 }
 
 /** One network to attach to. */
@@ -64,7 +66,15 @@ export interface ValidSandboxOptions {
 
 // ---------------------------------------------------------------------------------------------------- endpoints
 
-const endpointKeys = ['ip', 'ip6', 'mac', 'ifname', 'gatewayPriority', 'aliases'] as const satisfies readonly (keyof EndpointOptions)[]
+const endpointKeys = [
+  'ip',
+  'ip6',
+  'mac',
+  'ifname',
+  'gatewayPriority',
+  'aliases',
+  'spoofCheck',
+] as const satisfies readonly (keyof EndpointOptions)[]
 type EndpointKey = (typeof endpointKeys)[number]
 
 /** How to attach; absent means all defaults. Throws ERR_NETMODE_INVALID_ARGUMENT. */
@@ -80,6 +90,7 @@ function readEndpoint(fields: Fields<EndpointKey>): ValidEndpointOptions {
     ifname: fields.optional('ifname', newIfname),
     gatewayPriority: fields.optional('gatewayPriority', integer(-(2 ** 31), 2 ** 31 - 1)) ?? 0,
     aliases: [...new Set(fields.optional('aliases', array(hostname)) ?? [])],
+    spoofCheck: fields.optional('spoofCheck', boolean),
   })
 }
 

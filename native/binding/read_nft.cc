@@ -168,6 +168,7 @@ bool AppendDatum(nft::Tuple &tuple, Object &datum) {
   if (datum.Has("port")) return tuple.AppendPort(datum.U32("port"));
   if (datum.Has("protocol")) return tuple.AppendProtocol(datum.String("protocol"));
   if (datum.Has("ip6")) return tuple.AppendIp6(datum.String("ip6"));
+  if (datum.Has("ndTarget")) return tuple.AppendIp6(datum.String("ndTarget"));
   if (datum.Has("ifname")) return tuple.AppendInterface(datum.String("ifname"));
   if (datum.Has("mac")) return tuple.AppendMac(datum.String("mac"));
   if (datum.Has("mark")) return tuple.AppendMark(datum.U32("mark"));

@@ -15,6 +15,9 @@ Napi::Object WriteField(Napi::Env env, const nft::Field &field) {
     case nft::DataType::kIpv6Address:
       object.Set("ip6", field.text);
       break;
+    case nft::DataType::kNdTarget:
+      object.Set("ndTarget", field.text);
+      break;
     case nft::DataType::kEtherAddress:
       object.Set("mac", field.text);
       break;

@@ -14,6 +14,9 @@ namespace netmode::nft {
 
 // Numbers are nft's own ids: they travel in NFTA_SET_KEY_TYPE, where `nft list` reads them.
 enum class DataType : std::uint8_t {
+  // What neighbour discovery asks for or announces: 128 bits behind 64 of the ICMPv6 header. To nft before 1.0.7, which has no
+  // word for it, an integer.
+  kNdTarget = 4,
   kIpv4Address = 7,
   kIpv6Address = 8,
   kEtherAddress = 9,
@@ -25,7 +28,7 @@ enum class DataType : std::uint8_t {
 
 // "ipv4_addr" and the like; nothing for a name that is none of them.
 [[nodiscard]] std::optional<DataType> DataTypeByName(std::string_view name);
-// Bytes of one value: 4, 16, 6, 1, 2, 4, 16.
+// Bytes of one value.
 [[nodiscard]] std::uint32_t DataSize(DataType type);
 // The `type` number of a key or of data made of these fields, as nft puts it together: six bits each.
 [[nodiscard]] std::uint32_t ConcatenatedType(std::span<const DataType> types);
@@ -64,7 +67,7 @@ class Tuple {
 // One field read back from a dump: the same words and forms as the op's `Datum`.
 struct Field {
   DataType type;
-  std::string text{};        // ip4, ip6, mac, protocol, ifname
+  std::string text{};        // ip4, ip6, ndTarget, mac, protocol, ifname
   std::uint32_t number = 0;  // port, mark
 };
 

@@ -1,6 +1,7 @@
 #include "nft/user_data.h"
 
 #include <libnftnl/udata.h>
+#include <linux/netfilter/nf_tables.h>
 
 #include <algorithm>
 #include <cstring>
@@ -34,13 +35,52 @@ std::array<std::byte, 8> TypeOfConcatenation() {
   return nest;
 }
 
+// nft's numbers for what a field of a set may be read from.
+constexpr std::uint32_t kPayload = 7;
+constexpr std::uint32_t kMeta = 9;
+constexpr std::uint32_t kEthernet = 17;       // of its protocols
+constexpr std::uint32_t kEthernetSource = 2;  // of Ethernet's fields
+constexpr std::uint32_t kTransport = 3;       // of the headers
+
+// `iifname`, `ether saddr` and `@th,64,128`, which are the only fields of a set with a value that no plain type stands for.
+UserData TypeOfField(DataType type) {
+  UserData what;
+  UserData field;
+  if (type == DataType::kInterfaceName) {
+    what.PutInteger(0, NFT_META_IIFNAME);
+  } else if (type == DataType::kEtherAddress) {
+    what.PutInteger(0, kEthernet);
+    what.PutInteger(1, kEthernetSource);
+  } else {
+    const std::uint32_t raw[] = {0, 0, kTransport, 64, 128};
+    for (std::uint8_t place = 0; const std::uint32_t number : raw) what.PutInteger(place++, number);
+  }
+  field.PutInteger(NFTNL_UDATA_SET_TYPEOF_EXPR, type == DataType::kInterfaceName ? kMeta : kPayload);
+  field.Put(NFTNL_UDATA_SET_TYPEOF_DATA, what.Bytes());
+  return field;
+}
+
+// `typeof iifname . ether saddr . @th,64,128`
+UserData TypeOfFields(std::span<const DataType> types) {
+  UserData fields;
+  for (std::uint8_t place = 0; const DataType type : types) fields.Put(place++, TypeOfField(type).Bytes());
+  UserData concatenation;
+  concatenation.PutInteger(NFTNL_UDATA_SET_TYPEOF_EXPR, kConcatenation);
+  concatenation.Put(NFTNL_UDATA_SET_TYPEOF_DATA, fields.Bytes());
+  return concatenation;
+}
+
 }  // namespace
 
 UserData UserData::ForSet(const SetAdd &set) {
   UserData data;
   data.PutInteger(NFTNL_UDATA_SET_KEYBYTEORDER, static_cast<std::uint32_t>(OrderOf(set.key)));
   if (!set.data.empty()) data.PutInteger(NFTNL_UDATA_SET_DATABYTEORDER, static_cast<std::uint32_t>(OrderOf(set.data)));
-  if (set.key.size() > 1) data.Put(NFTNL_UDATA_SET_KEY_TYPEOF, TypeOfConcatenation());
+  if (std::ranges::find(set.key, DataType::kNdTarget) != set.key.end()) {
+    data.Put(NFTNL_UDATA_SET_KEY_TYPEOF, TypeOfFields(set.key).Bytes());
+  } else if (set.key.size() > 1) {
+    data.Put(NFTNL_UDATA_SET_KEY_TYPEOF, TypeOfConcatenation());
+  }
   if (set.data.size() > 1) data.Put(NFTNL_UDATA_SET_DATA_TYPEOF, TypeOfConcatenation());
   if (!set.data.empty()) data.PutInteger(NFTNL_UDATA_SET_DATA_INTERVAL, 0);
   if (set.comment) data.PutText(NFTNL_UDATA_SET_COMMENT, *set.comment);

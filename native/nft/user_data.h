@@ -24,6 +24,7 @@ class UserData {
 
   void PutInteger(std::uint8_t type, std::uint32_t value);
   void PutText(std::uint8_t type, std::string_view text);
+  void Put(std::uint8_t type, std::span<const std::byte> value);
 
   [[nodiscard]] bool Empty() const noexcept { return size_ == 0; }
   // Nothing was left out for want of room (the kernel takes 256 bytes).
@@ -31,8 +32,6 @@ class UserData {
   [[nodiscard]] std::span<const std::byte> Bytes() const noexcept { return {bytes_.data(), size_}; }
 
  private:
-  void Put(std::uint8_t type, std::span<const std::byte> value);
-
   std::array<std::byte, 256> bytes_{};
   std::size_t size_ = 0;
   bool overflowed_ = false;

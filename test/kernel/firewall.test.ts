@@ -2,7 +2,15 @@
 import { execFileSync } from 'node:child_process'
 import { afterEach, expect } from 'vitest'
 import { type NftVerb, nftText } from '../../lib/firewall/nft-text.js'
-import { type FirewallNetwork, networkElements, type PublishedMapping, publishElements, tableSteps } from '../../lib/firewall/ruleset.js'
+import {
+  type FirewallNetwork,
+  networkElements,
+  type PublishedMapping,
+  publishElements,
+  redirectElements,
+  senderElements,
+  tableSteps,
+} from '../../lib/firewall/ruleset.js'
 import { KernelMechanism, PlanFailure } from '../../lib/plan/mechanism.js'
 import type { Step } from '../../lib/plan/op.js'
 import { requires } from '../setup/privilege.js'
@@ -45,7 +53,36 @@ const ports = (['tcp', 'udp', 'sctp'] as const).flatMap((protocol): PublishedMap
   { protocol, hostIp: '::1', hostPort: 8082, address: 'fd00:17::2', containerPort: 82 },
 ])
 const table = tableSteps({ stateFolder: '/run/netmode/test' })
-const elements = [...[network, fixed, inside].flatMap(networkElements), ...publishElements('web', [], ports)]
+// For some only: single addresses, blocks, and everyone; of both families, of which only one means something.
+const allow = ['192.0.2.7/32', '10.0.0.0/8', '2001:db8::/32', 'fd00::7/128']
+const limited = ports.map(port => ({ ...port, hostPort: port.hostPort + 1000, allow: port.hostIp === '0.0.0.0' ? ['0.0.0.0/0'] : allow }))
+const senders = senderElements(
+  'web',
+  [],
+  [
+    { port: 'veth1', mac: '02:42:ac:11:00:02', addresses: ['172.17.0.2', 'fd00:17::2'] },
+    { port: 'tap0', mac: '02:42:ac:11:00:03', addresses: ['172.17.0.3', '0.0.0.0'] },
+    { port: 'veth2', mac: '02:42:ac:11:00:04', addresses: ['172.17.0.4'], unchecked: true },
+  ],
+)
+const redirects = (['tcp', 'udp'] as const).flatMap(protocol =>
+  redirectElements(
+    'web',
+    [],
+    [
+      { protocol, source: '172.17.0.2', port: 80, address: '172.17.0.1', toPort: 3128 },
+      { protocol, source: '172.17.0.2', port: 0, address: '127.0.0.1', toPort: 3129 },
+      { protocol, source: 'fd00:17::2', port: 80, address: 'fd00:17::1', toPort: 3128 },
+      { protocol, source: 'fd00:17::2', port: 0, address: '::1', toPort: 3129 },
+    ],
+  ),
+)
+const elements = [
+  ...[network, fixed, inside].flatMap(networkElements),
+  ...publishElements('web', [], [...ports, ...limited]),
+  ...senders,
+  ...redirects,
+]
 
 const mechanisms: KernelMechanism[] = []
 function mechanism(): KernelMechanism {

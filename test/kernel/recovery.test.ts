@@ -18,7 +18,7 @@ beforeEach(async () => {
   await machine.ip('link', 'add', 'veth1234567', 'type', 'veth', 'peer', 'name', 'veth7654321')
   await machine.ip('link', 'add', 'br-0123456789ab', 'type', 'bridge')
   await machine.nft('add table inet other { set publish4_any { type inet_proto . inet_service; elements = { tcp . 80 comment "web" } }; }')
-  await machine.nft('add table bridge netmode')
+  await machine.nft('add table netdev netmode')
   await machine.run('sysctl', '-qw', 'net/ipv4/ip_forward=1', 'net/ipv6/conf/all/forwarding=1') // what a network leaves on
 })
 afterEach(async () => {
@@ -267,28 +267,30 @@ describe('when somebody else', () => {
     await host.close()
   })
 
-  test.each(['delete table inet netmode', 'flush ruleset'])('says `nft %s`, all is made anew as it was', async command => {
-    await opened(async host => {
-      await stageWeb(host)
-      await host.networks.create({ name: 'inner', subnets: ['10.8.0.0/24'], internal: true, icc: false })
-      await host.sandboxes.create({ name: 'db', network: 'lan', publish: ['[::1]:5432:5432'] })
-    })
-    const ours = (ruleset: readonly unknown[]) =>
-      ruleset.filter(one => JSON.stringify(one).includes('"table":"netmode"') && JSON.stringify(one).includes('"inet"'))
-    const before = ours((await machine.dump()).ruleset)
-    expect(before.length).toBeGreaterThan(30)
-    await machine.nft(command)
-    const host = await openHost({ netns: machine.netns, stateDir: machine.stateDir, repair: false })
-    expect(await host.recover()).toEqual({ rolledBack: [], repaired: ['ruleset'], damaged: [] })
-    expect(ours((await machine.dump()).ruleset)).toEqual(before)
+  test.each(['delete table inet netmode', 'delete table bridge netmode', 'flush ruleset'])(
+    'says `nft %s`, all is made anew as it was',
+    async command => {
+      await opened(async host => {
+        await stageWeb(host)
+        await host.networks.create({ name: 'inner', subnets: ['10.8.0.0/24'], internal: true, icc: false })
+        await host.sandboxes.create({ name: 'db', network: 'lan', publish: ['[::1]:5432:5432'] })
+      })
+      const ours = (ruleset: readonly unknown[]) => ruleset.filter(one => JSON.stringify(one).includes('"table":"netmode"'))
+      const before = ours((await machine.dump()).ruleset)
+      expect(before.length).toBeGreaterThan(30)
+      await machine.nft(command)
+      const host = await openHost({ netns: machine.netns, stateDir: machine.stateDir, repair: false })
+      expect(await host.recover()).toEqual({ rolledBack: [], repaired: ['ruleset'], damaged: [] })
+      expect(ours((await machine.dump()).ruleset)).toEqual(before)
 
-    // The same while the host is open: the next call notices.
-    await machine.nft(command)
-    const more = await host.sandboxes.create({ name: 'more', network: 'lan', publish: ['7777:77'] })
-    await more.remove()
-    expect(ours((await machine.dump()).ruleset)).toEqual(before)
-    await host.close()
-  })
+      // The same while the host is open: the next call notices.
+      await machine.nft(command)
+      const more = await host.sandboxes.create({ name: 'more', network: 'lan', publish: ['7777:77'] })
+      await more.remove()
+      expect(ours((await machine.dump()).ruleset)).toEqual(before)
+      await host.close()
+    },
+  )
 
   test('deletes a bridge, the sandboxes on it can still be removed', async () => {
     await opened(async () => {})

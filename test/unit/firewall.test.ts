@@ -40,14 +40,26 @@ describe('the table', () => {
   it('is made of these commands', () => {
     expect(textOf(tableSteps({ stateFolder: '/run/netmode/1' }))).toEqual([
       'create table inet netmode { comment "/run/netmode/1"; }',
-      'add map inet netmode publish4 { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; }',
-      'add map inet netmode publish4_any { type inet_proto . inet_service : ipv4_addr . inet_service; }',
-      'add map inet netmode publish6 { type inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service; }',
-      'add map inet netmode publish6_any { type inet_proto . inet_service : ipv6_addr . inet_service; }',
+      'add map inet netmode publish4 { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; counter; }',
+      'add map inet netmode publish4_any { type inet_proto . inet_service : ipv4_addr . inet_service; counter; }',
+      'add map inet netmode publish6 { type inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service; counter; }',
+      'add map inet netmode publish6_any { type inet_proto . inet_service : ipv6_addr . inet_service; counter; }',
       'add map inet netmode names4 { type ifname . inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; }',
       'add map inet netmode names6 { type ifname . inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service; }',
-      'add set inet netmode exposed4 { type inet_proto . ipv4_addr . inet_service; }',
-      'add set inet netmode exposed6 { type inet_proto . ipv6_addr . inet_service; }',
+      'add map inet netmode limited4 { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; counter; }',
+      'add map inet netmode limited4_any { type inet_proto . inet_service : ipv4_addr . inet_service; counter; }',
+      'add map inet netmode limited6 { type inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service; counter; }',
+      'add map inet netmode limited6_any { type inet_proto . inet_service : ipv6_addr . inet_service; counter; }',
+      'add set inet netmode allowed4 { type inet_proto . ipv4_addr . inet_service . ipv4_addr; flags interval; }',
+      'add set inet netmode allowed4_any { type inet_proto . inet_service . ipv4_addr; flags interval; }',
+      'add set inet netmode allowed6 { type inet_proto . ipv6_addr . inet_service . ipv6_addr; flags interval; }',
+      'add set inet netmode allowed6_any { type inet_proto . inet_service . ipv6_addr; flags interval; }',
+      'add set inet netmode exposed4 { type inet_proto . ipv4_addr . inet_service; counter; }',
+      'add set inet netmode exposed6 { type inet_proto . ipv6_addr . inet_service; counter; }',
+      'add map inet netmode redirect4 { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; counter; }',
+      'add map inet netmode redirect4_all { type inet_proto . ipv4_addr : ipv4_addr . inet_service; counter; }',
+      'add map inet netmode redirect6 { type inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service; counter; }',
+      'add map inet netmode redirect6_all { type inet_proto . ipv6_addr : ipv6_addr . inet_service; counter; }',
       'add set inet netmode lan4 { type ipv4_addr; }',
       'add set inet netmode lan6 { type ipv6_addr; }',
       'add set inet netmode bridges { type ifname; }',
@@ -63,6 +75,7 @@ describe('the table', () => {
       'add map inet netmode snat4 { type ipv4_addr : ipv4_addr; flags interval; }',
       'add map inet netmode snat6 { type ipv6_addr : ipv6_addr; flags interval; }',
       'add chain inet netmode guard { type filter hook prerouting priority -295; policy accept; }',
+      'add chain inet netmode proxy',
       'add chain inet netmode publish',
       'add chain inet netmode prerouting { type nat hook prerouting priority -95; policy accept; }',
       'add chain inet netmode output { type nat hook output priority -95; policy accept; }',
@@ -73,13 +86,24 @@ describe('the table', () => {
       'add rule inet netmode guard iifname != "lo" ip6 daddr ::1 counter drop',
       'add rule inet netmode guard iifname @bridges ip6 saddr ::1 counter drop',
       'add rule inet netmode guard iifname @routed fib saddr . iif oif 0 counter drop',
-      'add rule inet netmode publish fib daddr type != local counter return',
+      'add rule inet netmode proxy ip daddr @inside4 counter return',
+      'add rule inet netmode proxy ip6 daddr @inside6 counter return',
+      'add rule inet netmode proxy fib daddr type != unicast counter return',
+      'add rule inet netmode proxy dnat ip to meta l4proto . ip saddr . th dport map @redirect4',
+      'add rule inet netmode proxy dnat ip to meta l4proto . ip saddr map @redirect4_all',
+      'add rule inet netmode proxy dnat ip6 to meta l4proto . ip6 saddr . th dport map @redirect6',
+      'add rule inet netmode proxy dnat ip6 to meta l4proto . ip6 saddr map @redirect6_all',
+      'add rule inet netmode publish fib daddr type != local goto proxy',
       'add rule inet netmode publish dnat ip to iifname . meta l4proto . ip daddr . th dport map @names4',
       'add rule inet netmode publish dnat ip6 to iifname . meta l4proto . ip6 daddr . th dport map @names6',
       'add rule inet netmode publish dnat ip to meta l4proto . ip daddr . th dport map @publish4',
       'add rule inet netmode publish meta nfproto ipv4 dnat ip to meta l4proto . th dport map @publish4_any',
       'add rule inet netmode publish dnat ip6 to meta l4proto . ip6 daddr . th dport map @publish6',
       'add rule inet netmode publish meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @publish6_any',
+      'add rule inet netmode publish meta l4proto . ip daddr . th dport . ip saddr @allowed4 dnat ip to meta l4proto . ip daddr . th dport map @limited4',
+      'add rule inet netmode publish meta l4proto . th dport . ip saddr @allowed4_any dnat ip to meta l4proto . th dport map @limited4_any',
+      'add rule inet netmode publish meta l4proto . ip6 daddr . th dport . ip6 saddr @allowed6 dnat ip6 to meta l4proto . ip6 daddr . th dport map @limited6',
+      'add rule inet netmode publish meta l4proto . th dport . ip6 saddr @allowed6_any dnat ip6 to meta l4proto . th dport map @limited6_any',
       'add rule inet netmode prerouting jump publish',
       'add rule inet netmode output jump publish',
       'add rule inet netmode postrouting oifname @bridges ip saddr 127.0.0.0/8 counter masquerade',
@@ -92,15 +116,43 @@ describe('the table', () => {
       'add rule inet netmode postrouting oifname != @bridges snat ip6 to ip6 saddr map @snat6',
       'add rule inet netmode postrouting oifname != @bridges ip saddr @masquerade4 counter masquerade',
       'add rule inet netmode postrouting oifname != @bridges ip6 saddr @masquerade6 counter masquerade',
+      'add rule inet netmode forward ct status dnat iifname != @internal oifname != @internal meta l4proto . ip daddr . th dport @exposed4 counter accept',
+      'add rule inet netmode forward ct status dnat iifname != @internal oifname != @internal meta l4proto . ip6 daddr . th dport @exposed6 counter accept',
+      'add rule inet netmode forward ct status dnat meta l4proto . ip saddr . th sport @exposed4',
+      'add rule inet netmode forward ct status dnat meta l4proto . ip6 saddr . th sport @exposed6',
       'add rule inet netmode forward ct state established,related counter accept',
       'add rule inet netmode forward iifname . oifname @same counter accept',
       'add rule inet netmode forward iifname @routed ip saddr . ip daddr @same4 counter accept',
       'add rule inet netmode forward iifname @routed ip6 saddr . ip6 daddr @same6 counter accept',
       'add rule inet netmode forward iifname @internal counter drop',
       'add rule inet netmode forward oifname @internal counter drop',
-      'add rule inet netmode forward ct status dnat meta l4proto . ip daddr . th dport @exposed4 counter accept',
-      'add rule inet netmode forward ct status dnat meta l4proto . ip6 daddr . th dport @exposed6 counter accept',
       'add rule inet netmode forward oifname @bridges counter drop',
+      'add table bridge netmode',
+      'delete table bridge netmode',
+      'add table bridge netmode { comment "/run/netmode/1"; }',
+      'add set bridge netmode trusted { type ifname; }',
+      'add set bridge netmode sender4 { type ifname . ether_addr . ipv4_addr; }',
+      'add set bridge netmode sender6 { type ifname . ether_addr . ipv6_addr; }',
+      'add set bridge netmode target6 { typeof iifname . ether saddr . @th,64,128; }',
+      'add set bridge netmode linklocal { type ifname . ether_addr; }',
+      'add chain bridge netmode target',
+      'add chain bridge netmode prerouting { type filter hook prerouting priority -305; policy accept; }',
+      'add rule bridge netmode target iifname . ether saddr . @th,64,128 @target6 counter return',
+      'add rule bridge netmode target @th,64,64 0xfe80000000000000 @th,64,128 != 0xfe800000000000000000000000000001 @th,152,16 != 0xfffe iifname . ether saddr @linklocal counter return',
+      'add rule bridge netmode target counter drop',
+      'add rule bridge netmode prerouting iifgroup != 28269 counter accept',
+      'add rule bridge netmode prerouting iifname @trusted counter accept',
+      'add rule bridge netmode prerouting ether type ip iifname . ether saddr . ip saddr @sender4 counter accept',
+      'add rule bridge netmode prerouting ether type arp iifname . ether saddr . arp saddr ip @sender4 iifname . arp saddr ether . arp saddr ip @sender4 counter accept',
+      'add rule bridge netmode prerouting ether type != ip6 counter drop',
+      'add rule bridge netmode prerouting icmpv6 type nd-router-advert counter drop',
+      'add rule bridge netmode prerouting icmpv6 type nd-redirect counter drop',
+      'add rule bridge netmode prerouting icmpv6 type nd-neighbor-advert jump target',
+      'add rule bridge netmode prerouting iifname . ether saddr . ip6 saddr @sender6 counter accept',
+      'add rule bridge netmode prerouting ip6 saddr fe80::/64 ip6 saddr != fe80::1 @nh,152,16 != 0xfffe iifname . ether saddr @linklocal counter accept',
+      'add rule bridge netmode prerouting ip6 saddr :: icmpv6 type nd-neighbor-solicit jump target',
+      'add rule bridge netmode prerouting ip6 saddr :: icmpv6 type nd-neighbor-solicit counter accept',
+      'add rule bridge netmode prerouting counter drop',
     ])
   })
 
@@ -108,10 +160,12 @@ describe('the table', () => {
     expect(textOf(tableSteps({ stateFolder: '/x' })).filter(line => line.includes('policy drop'))).toEqual([])
   })
 
-  it('goes away by the undo of its first step alone', () => {
+  it('goes away by the undo of the first step of each table alone', () => {
     const steps = tableSteps({ stateFolder: '/x' })
-    expect(steps[0]?.undo).toEqual({ op: 'nft.table.delete', family: 'inet', table: 'netmode', missingOk: true })
-    expect(steps.slice(1).every(({ undo }) => undo === undefined)).toBe(true)
+    expect(steps.flatMap(({ undo }) => undo ?? [])).toEqual([
+      { op: 'nft.table.delete', family: 'inet', table: 'netmode', missingOk: true },
+      { op: 'nft.table.delete', family: 'bridge', table: 'netmode', missingOk: true },
+    ])
   })
 
   it('leaves IPv6 alone where it is told so', () => {
@@ -186,9 +240,16 @@ describe('a network', () => {
   it('needs forwarding for the families it has, and none when internal', () => {
     const keys = (one: FirewallNetwork): string[] => networkSysctls(one).map(({ key, value }) => `${key}=${value}`)
     const own = 'net/ipv6/conf/nm0/accept_ra=0'
-    expect(keys(network)).toEqual([own, 'net/ipv4/ip_forward=1', 'net/ipv6/conf/all/forwarding=1', 'net/ipv4/conf/nm0/route_localnet=1'])
-    expect(keys({ ...network, subnets6: [] })).toEqual([own, 'net/ipv4/ip_forward=1', 'net/ipv4/conf/nm0/route_localnet=1'])
-    expect(keys({ ...network, internal: true })).toEqual([own])
+    const strict = 'net/ipv4/conf/nm0/rp_filter=1'
+    expect(keys(network)).toEqual([
+      own,
+      'net/ipv4/ip_forward=1',
+      'net/ipv6/conf/all/forwarding=1',
+      strict,
+      'net/ipv4/conf/nm0/route_localnet=1',
+    ])
+    expect(keys({ ...network, subnets6: [] })).toEqual([own, 'net/ipv4/ip_forward=1', strict, 'net/ipv4/conf/nm0/route_localnet=1'])
+    expect(keys({ ...network, internal: true })).toEqual([own, strict])
   })
 
   it('with IPv6 has ::1 as a local address on its bridge, under a metric of its own', () => {

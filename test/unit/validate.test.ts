@@ -483,6 +483,7 @@ describe('networkOptions', () => {
       icc: true,
       internal: false,
       masquerade: true,
+      spoofCheck: true,
       ipv6: false,
       snat: [],
       bindAddress: [],

@@ -1,13 +1,13 @@
 /** The bridge driver: a bridge per network, a veth pair per endpoint. Every function only writes ops. */
 import type { FirewallNetwork } from '../../firewall/ruleset.js'
-import { networkElements, networkRoutes, networkSysctls } from '../../firewall/ruleset.js'
+import { networkElements, networkRoutes, networkSysctls, type Sender, senderSteps } from '../../firewall/ruleset.js'
+import { linkGroup } from '../../plan/link-group.js'
 import type { Step } from '../../plan/op.js'
-import type { AdoptedRecord, NetworkRecord } from '../../state/records.js'
+import type { AdoptedRecord, EndpointRecord, NetworkRecord } from '../../state/records.js'
 import { broadcastOf, familyOf, prefixOf } from '../cidr.js'
 import { namePort, nameServersOf } from '../name-servers.js'
 import { type Attachment, type Driver, hostEnd } from './driver.js'
 import { defaultRoutes, insideSteps } from './inside.js'
-import { linkGroup } from './link-group.js'
 import { uplinkAddSteps, uplinkRemoveSteps } from './uplink.js'
 
 /** What the firewall wants to know of a network. */
@@ -170,12 +170,23 @@ function broadcast(subnet: string): { broadcast?: string } {
 }
 
 /** A bridge per network, a veth pair per endpoint. */
+/** An endpoint as a port that is held to its own addresses. */
+function senderOf(endpoint: EndpointRecord): Sender {
+  const { mac, ipv4, ipv6, spoofCheck = true } = endpoint
+  return {
+    port: hostEnd(endpoint).name,
+    mac,
+    addresses: [ipv4, ipv6].flatMap(one => one?.address ?? []),
+    ...(!spoofCheck && { unchecked: true }),
+  }
+}
+
 export const bridge: Driver = {
   createSteps,
   removeSteps,
-  usesFirewall: ({ parent }) => parent === undefined,
+  usesFirewall: () => true,
   firewallSteps,
-  linkFirewallSteps: () => [],
+  linkFirewallSteps: (sandbox, endpoint) => senderSteps(sandbox, senderOf(endpoint)),
   attachSteps,
   linkOf: endpoint => ({ at: 'host', link: hostEnd(endpoint) }),
   shape: ({ parent }) => ({ hostEnd: true, ownMac: true, ownLink: false, lan: parent !== undefined }),

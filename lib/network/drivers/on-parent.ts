@@ -1,9 +1,10 @@
 /** What macvlan and ipvlan have in common: an endpoint is a child of a device of the host, born in the sandbox. Only writes ops. */
+
+import { linkGroup } from '../../plan/link-group.js'
 import type { LinkAdd, Step } from '../../plan/op.js'
 import type { EndpointRecord, NetworkRecord } from '../../state/records.js'
 import type { Attachment, Driver } from './driver.js'
 import { defaultRoutes, insideSteps } from './inside.js'
-import { linkGroup } from './link-group.js'
 import { vlanAddSteps, vlanRemoveSteps } from './vlan.js'
 
 export interface ChildKind {

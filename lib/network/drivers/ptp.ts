@@ -3,12 +3,12 @@
  * ports. Every function only writes ops.
  */
 import { forwardingSysctls, linkElements, linkRoutes, linkSysctls, routedNetworkElements } from '../../firewall/ruleset.js'
+import { linkGroup } from '../../plan/link-group.js'
 import type { Step } from '../../plan/op.js'
 import type { EndpointRecord, NetworkRecord } from '../../state/records.js'
 import { bitsOf, contains, type Family, familyOf, parseCidr, parseIp } from '../cidr.js'
 import { type Attachment, type Driver, hostEnd } from './driver.js'
 import { defaultRoutes, insideSteps } from './inside.js'
-import { linkGroup } from './link-group.js'
 
 /** What the firewall wants to know of a network. */
 function firewallNetwork({ subnets, internal, icc, masquerade, snat }: NetworkRecord) {

@@ -1,7 +1,8 @@
 /** A VLAN on a device of the host, made for a network whose parent it is. Only writes ops. */
+
+import { linkGroup } from '../../plan/link-group.js'
 import type { Step } from '../../plan/op.js'
 import type { NetworkRecord } from '../../state/records.js'
-import { linkGroup } from './link-group.js'
 
 /** Makes it, if it is the network's to make. */
 export function vlanAddSteps({ name, parent, vlan, mtu }: NetworkRecord): Step[] {
