@@ -3,9 +3,20 @@ import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 
 import type { BridgeFilter, Context } from './context.js'
-import type { Finding, Host, HostStats, Op, OpenHostOptions, Operations, Namespace as PublicNamespace, Recovery } from './contract.js'
+import type {
+  Finding,
+  Host,
+  HostEvent,
+  HostStats,
+  Op,
+  OpenHostOptions,
+  Operations,
+  Namespace as PublicNamespace,
+  Recovery,
+} from './contract.js'
 import { NameService } from './dns/name-service.js'
 import { errnoName, fail, invalid } from './errors.js'
+import { Events } from './events/events.js'
 import { Firewall } from './firewall/firewall.js'
 import { tableName } from './firewall/ruleset.js'
 import { readHostConfig } from './host-config.js'
@@ -18,13 +29,14 @@ import { explain } from './plan/explain.js'
 import { KernelMechanism, type Mechanism, PlanFailure } from './plan/mechanism.js'
 import { translate } from './plan/translate.js'
 import { Recoverer } from './recovery/recovery.js'
+import { RulesetGuard } from './recovery/ruleset-guard.js'
 import { HostResolver } from './sandbox/files.js'
 import { publishInputs } from './sandbox/port-grammar.js'
 import { Sandboxes } from './sandbox/sandboxes.js'
 import { Layout } from './state/layout.js'
 import { type ProcessIdentity, thisProcess } from './state/process.js'
 import { Store } from './state/store.js'
-import { openOptions } from './validate/call-options.js'
+import { eventOptions, openOptions } from './validate/call-options.js'
 import { networkName } from './validate/guards.js'
 
 /**
@@ -70,7 +82,7 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
     const rules = { stateFolder: layout.root, loopback6: !bridgeFilter.ip6, ip6: config.ip6tables }
     const firewall = new Firewall(rules, tables.length > 0, config.iptables)
     const parts = { mechanism, layout, config, netnsPath, identity, bridgeFilter }
-    const host = new OpenHost(parts, firewall, await thisProcess(), nameService)
+    const host = new OpenHost(parts, firewall, await thisProcess(), { nameService, repair })
     if (repair) await host.recover({ ...(signal && { signal }) })
     await host.nameService.begin()
     return host as unknown as Host
@@ -110,9 +122,16 @@ class OpenHost {
   readonly #store: Store
   readonly #firewall: Firewall
   readonly #recoverer: Recoverer
+  readonly #guard: RulesetGuard
+  readonly #events: Events
   #closing: Promise<void> | undefined
 
-  constructor(parts: Omit<Context, 'names'>, firewall: Firewall, process: ProcessIdentity, nameService: boolean) {
+  constructor(
+    parts: Omit<Context, 'names'>,
+    firewall: Firewall,
+    process: ProcessIdentity,
+    { nameService, repair }: { readonly nameService: boolean; readonly repair: boolean },
+  ) {
     const store = new Store(parts.layout)
     const resolver = new HostResolver()
     const context: Context = { ...parts, names: { ready: ids => this.nameService.ready(ids) } }
@@ -127,7 +146,12 @@ class OpenHost {
     const ground = { layout: context.layout, firewall, resolver, hairpin }
     this.sandboxes = new Sandboxes(context, store, this.networks, ground, process)
     this.#recoverer = new Recoverer(context, store, this.networks, ground)
+    this.#guard = new RulesetGuard(context, () => this.#recoverer.rebuildRuleset())
+    this.#events = new Events(context)
     firewall.onGone(() => this.#recoverer.rebuildRuleset())
+    if (!repair || !firewall.enabled) return
+    firewall.onMade(() => this.#guard.start())
+    if (firewall.there) this.#guard.start()
   }
 
   async explain<K extends keyof Operations>(operation: K, ...args: Operations[K]): Promise<string> {
@@ -158,6 +182,11 @@ class OpenHost {
     return this.#recoverer.recover(op.signal)
   }
 
+  events(options?: Op & { types?: readonly HostEvent['type'][] }): AsyncIterableIterator<HostEvent> {
+    this.#store.assertOpen()
+    return this.#events.subscribe(eventOptions(options))
+  }
+
   stats({ signal }: Op = {}): Promise<HostStats> {
     this.#store.assertOpen()
     return readStats(this.#context, this.#store, this.#firewall, signal)
@@ -176,6 +205,8 @@ class OpenHost {
     try {
       await this.sandboxes.removeEphemeral()
     } finally {
+      this.#events.close()
+      await this.#guard.close()
       await this.nameService.close()
       this.#store.close()
       await this.#context.mechanism.close()

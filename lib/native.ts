@@ -78,7 +78,50 @@ export function toJson<T>(value: T): JsonOf<T> {
   return JSON.stringify(value)
 }
 
+/** What a watcher tells. `file`: a name in a folder has come, gone or been replaced; '' is the folder itself. */
+export type NativeEvent =
+  | { readonly type: 'link' | 'address' | 'route' | 'neighbor'; readonly action: 'new' | 'delete'; readonly object: object }
+  | { readonly type: 'ruleset'; readonly action: 'new' | 'delete'; readonly object: RulesetObject }
+  | { readonly type: 'file'; readonly action: 'new' | 'delete'; readonly folder: string; readonly name: string }
+  | { readonly type: 'overrun' }
+
+/** `name`: of the chain or set; of a rule's chain, an element's set. */
+export interface RulesetObject {
+  readonly kind: 'table' | 'chain' | 'rule' | 'set' | 'element' | 'object' | 'flowtable'
+  readonly family: string
+  readonly table: string
+  readonly name?: string
+}
+
+/** What to watch. */
+export interface WatchWish {
+  readonly kinds?: readonly ('link' | 'address' | 'route' | 'neighbor')[]
+  /** Every change of nf_tables. */
+  readonly ruleset?: boolean
+  /** Only tables, chains and rules: what changes elements wakes nobody. */
+  readonly tables?: boolean
+  readonly folders?: readonly string[]
+  /** With the folders directly below. */
+  readonly trees?: readonly string[]
+}
+
+/** A native thread that waits for events. */
+export interface NativeWatch {
+  /** The events since the last call. */
+  take(): readonly NativeEvent[]
+  /** Whether it keeps the process alive; at first it doesn't. */
+  hold(on: boolean): void
+  /** Idempotent. */
+  close(): void
+}
+
 interface Addon {
+  /** @throws an Error with errno and syscall */
+  readonly Watch: new (
+    session: NativeSession,
+    wish: JsonOf<WatchWish>,
+    onEvents: () => void,
+  ) => NativeWatch
   readonly Session: new (ref?: JsonOf<{ readonly path?: string; readonly pid?: number; readonly fd?: number }>) => NativeSession
 }
 

@@ -32,6 +32,7 @@ const entries: readonly Entry[] = [
   { name: 'unredirect', summary: 'End that', load: async () => (await ports()).unredirect },
   { name: 'network', summary: 'Networks', load: async () => (await import('./networks.js')).network },
   { name: 'netns', summary: 'Named network namespaces', load: async () => (await import('./netns.js')).netns },
+  { name: 'events', summary: 'Tell what happens, as docker events', load: async () => (await import('./events.js')).events },
   { name: 'bridge', summary: 'Bridges and their ports, as brctl show', load: async () => (await import('./bridge.js')).bridge },
   { name: 'rules', summary: 'The ruleset and its counters, as iptables -vnL', load: async () => (await import('./rules.js')).rules },
   { name: 'stats', summary: 'Traffic of sandboxes, and use of addresses', load: async () => (await import('./stats.js')).stats },

@@ -1,6 +1,6 @@
 /** `netmode network …`: Docker's subcommands. */
 import type { Command } from 'commander'
-import type { Host, Network, NetworkInfo, Op } from '../contract.js'
+import type { Host, Labels, Network, NetworkInfo, Op } from '../contract.js'
 import { fail } from '../errors.js'
 import type { Cli, Fill } from './cli.js'
 import { type EndpointFlags, endpoint, filter, repeat } from './flags.js'
@@ -43,12 +43,33 @@ function ls(command: Command, cli: Cli): void {
     .option('--no-trunc', 'whole ids')
     .action(async (flags: ListFlags) => {
       const wanted = filter(flags.filter, ['name', 'label'])
-      const networks = await cli.withHost((host, op) => host.networks.list(wanted, op), { repair: false })
-      const idOf = ({ id }: Network): string => (flags.trunc === false ? id : shortId(id))
-      const rows = networks.map(one => [idOf(one), one.name, one.driver, 'local'])
+      const look = async (host: Host, op: Op) => Promise.all((await host.networks.list(wanted, op)).map(one => one.inspect(op)))
+      const networks = await cli.withHost(look, { repair: false })
+      const idOf = ({ Id }: NetworkInfo): string => (flags.trunc === false ? Id : shortId(Id))
+      const rows = networks.map(one => [idOf(one), one.Name, one.Driver, 'local'])
       if (flags.quiet) cli.print(networks.map(idOf), list(networks.map(idOf)))
-      else cli.print(networks.map(summary), table(['NETWORK ID', 'NAME', 'DRIVER', 'SCOPE'], rows))
+      else
+        cli.print(
+          networks.map(one => line(one, idOf(one))),
+          table(['NETWORK ID', 'NAME', 'DRIVER', 'SCOPE'], rows),
+        )
     })
+}
+
+/** As `docker network ls --format json`, where all is text. */
+function line({ Created, Driver, EnableIPv6, Internal, Labels, Name, Scope }: NetworkInfo, ID: string): object {
+  return {
+    CreatedAt: String(Created).replace('T', ' ').replace('Z', ' +0000 UTC'),
+    Driver,
+    ID,
+    IPv6: String(EnableIPv6),
+    Internal: String(Internal),
+    Labels: Object.entries(Labels as Labels)
+      .map(pair => pair.join('='))
+      .join(','),
+    Name,
+    Scope,
+  }
 }
 
 function summary({ id, name, driver, device, subnets, labels }: Network): object {

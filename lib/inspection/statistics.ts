@@ -71,7 +71,10 @@ function traffic({ bytes = 0, packets = 0, errors = 0, dropped = 0 }: Partial<Tr
 
 async function subnetStats({ id, name, subnets }: NetworkRecord, store: Store): Promise<readonly SubnetStats[]> {
   const leases = await store.leases(id)
-  return subnets.map(subnet => ({ network: name, subnet: subnet.subnet, ...leaseUse(subnet, leases) }))
+  return subnets.map(subnet => {
+    const { used, free } = leaseUse(subnet, leases)
+    return { network: name, subnet: subnet.subnet, used, free }
+  })
 }
 
 const maps = ['publish', 'limited'].flatMap(name => ['4', '4_any', '6', '6_any'].map(suffix => `${name}${suffix}`))

@@ -1,8 +1,11 @@
 /** A network in the shape of `docker network inspect`. */
 import type { NetworkInfo } from '../contract.js'
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from '../state/records.js'
+import { defaultNetwork } from './default-network.js'
+import { type LeaseUse, leaseUse } from './lease-use.js'
 
-export function networkInfo(network: NetworkRecord, sandboxes: readonly SandboxRecord[]): NetworkInfo {
+/** `leases`: all addresses that are held on it. */
+export function networkInfo(network: NetworkRecord, sandboxes: readonly SandboxRecord[], leases: readonly string[]): NetworkInfo {
   return {
     Name: network.name,
     Id: network.id,
@@ -12,7 +15,7 @@ export function networkInfo(network: NetworkRecord, sandboxes: readonly SandboxR
     EnableIPv6: network.subnets.some(({ subnet }) => subnet.includes(':')),
     IPAM: {
       Driver: 'default',
-      Options: {},
+      Options: network.name === defaultNetwork ? null : {},
       Config: network.subnets.map(({ subnet, gateway, range, reserved }) => ({
         Subnet: subnet,
         ...(range !== undefined && { IPRange: range }),
@@ -32,22 +35,30 @@ export function networkInfo(network: NetworkRecord, sandboxes: readonly SandboxR
     ),
     Options: options(network),
     Labels: network.labels,
+    // As Docker has it from API 1.52 on.
+    Status: {
+      IPAM: { Subnets: Object.fromEntries(network.subnets.map(subnet => [subnet.subnet, subnetStatus(leaseUse(subnet, leases))])) },
+    },
   }
 }
 
 /** In Docker's words. */
 function options({ driver, device, parent, icc, masquerade, mtu, macvlanMode, ipvlanMode }: NetworkRecord): Record<string, string> {
   return {
-    ...(driver === 'bridge' && { 'com.docker.network.bridge.name': device }),
     ...((driver === 'bridge' || driver === 'ptp') && {
       'com.docker.network.bridge.enable_icc': String(icc),
       'com.docker.network.bridge.enable_ip_masquerade': String(masquerade),
     }),
+    ...(driver === 'bridge' && { 'com.docker.network.bridge.name': device }),
     'com.docker.network.driver.mtu': String(mtu),
     ...(parent !== undefined && { parent }),
     ...(macvlanMode && { macvlan_mode: macvlanMode }),
     ...(ipvlanMode && { ipvlan_mode: ipvlanMode }),
   }
+}
+
+function subnetStatus({ taken, free }: LeaseUse) {
+  return { IPsInUse: taken, DynamicIPsAvailable: free }
 }
 
 function container(sandbox: SandboxRecord, { mac, ipv4, ipv6 }: EndpointRecord) {

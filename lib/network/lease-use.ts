@@ -5,6 +5,8 @@ import { contains, parseCidr, parseIp } from './cidr.js'
 
 export interface LeaseUse {
   readonly used: number
+  /** Leased, reserved, or no host's: network, broadcast, gateway. */
+  readonly taken: number
   /** That are given without being asked for by name. Exact up to 2^53. */
   readonly free: number
 }
@@ -15,5 +17,7 @@ export function leaseUse({ subnet, gateway, range, reserved = {} }: SubnetRecord
   const addresses = new Addresses({ subnet, reserved: kept, ...(range !== undefined && { range }) })
   const cidr = parseCidr(subnet)
   for (const lease of leases) if (contains(cidr, parseIp(lease)) && !addresses.has(lease)) addresses.mark(lease)
-  return { used: addresses.used, free: Number(addresses.free) }
+  const whole = new Addresses({ subnet, reserved: kept })
+  const idle = (1n << BigInt((cidr.family === 4 ? 32 : 128) - cidr.prefix)) - whole.free
+  return { used: addresses.used, taken: addresses.used + Number(idle), free: Number(addresses.free) }
 }

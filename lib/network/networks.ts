@@ -93,7 +93,7 @@ export class Networks {
     const known = await this.#current(networkName(name, 'name'), op.signal)
     if (known === undefined) throw notFound(name)
     const { records } = await this.#store.sandboxes()
-    return networkInfo(known.record, records)
+    return networkInfo(known.record, records, await this.#store.leases(known.record.id))
   }
 
   async remove(name: string, op: Op = {}): Promise<boolean> {

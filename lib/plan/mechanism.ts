@@ -1,7 +1,7 @@
 /** Mechanism: hands plans to the addon and makes errors of what comes back. */
 import type { NamespaceRef } from '../contract.js'
 import { fail, fromKernel, type KernelFailure, rejection } from '../errors.js'
-import { type NativeSession, native, type Output, type Trouble, toJson } from '../native.js'
+import { type NativeSession, type NativeWatch, native, type Output, type Trouble, toJson, type WatchWish } from '../native.js'
 import type { NetnsCreate, Op, Plan } from './op.js'
 
 /** A plan that failed and was rolled back, before policy has put it in the user's words. */
@@ -98,6 +98,8 @@ export interface Mechanism {
    * that comes for it nobody ever sees it. Answers what says that none will come.
    */
   order(like: Pick<NetnsCreate, 'settings'>): () => void
+  /** Subscribed when it returns; `onEvents` is called when there is something to take. @throws CLOSED, CAPACITY, KERNEL */
+  watch(wish: WatchWish, onEvents: () => void): NativeWatch
   /** Waits for what is under way. */
   close(): Promise<void>
 }
@@ -114,7 +116,7 @@ export class KernelMechanism implements Mechanism {
     try {
       this.#session = new Session(netns === undefined ? undefined : toJson(typeof netns === 'string' ? { path: netns } : netns))
     } catch (error) {
-      throw fromNative(error, netns)
+      throw fromNative(error, 'netns.open', typeof netns === 'string' ? netns : JSON.stringify(netns))
     }
   }
 
@@ -131,6 +133,15 @@ export class KernelMechanism implements Mechanism {
       throw failure
     } finally {
       this.#underWay.delete(trip)
+    }
+  }
+
+  watch(wish: WatchWish, onEvents: () => void): NativeWatch {
+    if (this.#closed) throw fail('CLOSED', 'This host has been closed')
+    try {
+      return new (native().Watch)(this.#session, toJson(wish), onEvents)
+    } catch (error) {
+      throw fromNative(error, 'watch', 'events')
     }
   }
 
@@ -157,8 +168,7 @@ export class KernelMechanism implements Mechanism {
   }
 }
 
-function fromNative(error: unknown, netns: NamespaceRef | undefined): unknown {
+function fromNative(error: unknown, syscall: string, subject: string): unknown {
   if (!(error instanceof Error && 'errno' in error && typeof error.errno === 'number')) return error
-  const subject = typeof netns === 'string' ? netns : JSON.stringify(netns)
-  return fromKernel({ errno: error.errno, syscall: 'netns.open', detail: error.message, subject })
+  return fromKernel({ errno: error.errno, syscall, detail: error.message, subject })
 }

@@ -6,10 +6,11 @@ import { readdir, stat } from 'node:fs/promises'
 
 import type { Context } from '../context.js'
 import type { Recovery } from '../contract.js'
-import { tableName } from '../firewall/ruleset.js'
+import { tableName } from '../firewall/table.js'
 import type { NftListing } from '../native.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import type { Networks } from '../network/networks.js'
+import type { Ruleset } from '../plan/kernel-objects.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { NftFamily, Plan, Step } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
@@ -54,16 +55,16 @@ export class Recoverer {
     return { rolledBack: rolledBack.sort(), repaired, damaged }
   }
 
-  /** Makes the tables anew, with all that belongs in them, if one is gone and something belongs in it. */
+  /** Makes the tables anew, with all that belongs in them, if one is gone or has lost rules, and something belongs in it. */
   async rebuildRuleset(signal?: AbortSignal): Promise<boolean> {
     if (!this.#ground.firewall.enabled) return false
     for (let attempt = 1; ; attempt++) {
-      const missing = await this.#missingTables(signal)
-      if (missing.size === 0) {
+      const broken = await this.#brokenTables(signal)
+      if (broken.size === 0) {
         this.#ground.firewall.made()
         return false
       }
-      const plan = await this.#rulesetPlan(missing)
+      const plan = await this.#rulesetPlan(broken)
       if (plan === undefined) return false
       try {
         await this.#context.mechanism.run(plan, signal)
@@ -75,16 +76,30 @@ export class Recoverer {
     }
   }
 
-  /** Somebody may have deleted one of the two. */
-  async #missingTables(signal?: AbortSignal): Promise<ReadonlySet<NftFamily>> {
+  /**
+   * Somebody may have deleted one of the two, or some of its rules: each chain has to have at least as many as it was given. What
+   * somebody has added is his business.
+   */
+  async #brokenTables(signal?: AbortSignal): Promise<ReadonlyMap<NftFamily, 'gone' | 'damaged'>> {
     const families = ['inet', 'bridge'] as const
-    const plan = families.map(family => ({ apply: { op: 'nft.list', family } }) as const)
-    const listings = (await this.#context.mechanism.run(plan, signal)) as readonly NftListing[]
-    return new Set(families.filter((_, i) => !listings[i]?.tables?.some(({ name }) => name === tableName)))
+    const plan = [...families.map(family => ({ apply: { op: 'nft.list', family } }) as const), { apply: { op: 'nft.rules' } } as const]
+    const outputs = await this.#context.mechanism.run(plan, signal)
+    const gone = families.filter((_, i) => !(outputs[i] as NftListing).tables?.some(({ name }) => name === tableName))
+    const { rules } = outputs[families.length] as Ruleset
+    const missing = new Map<string, number>()
+    const count = (family: string, chain: string, one: number) =>
+      missing.set(`${family} ${chain}`, (missing.get(`${family} ${chain}`) ?? 0) + one)
+    for (const { apply } of this.#ground.firewall.tableSteps()) if (apply.op === 'nft.rule.add') count(apply.family, apply.chain, 1)
+    for (const { family, table, chain } of rules) if (table === tableName) count(family, chain, -1)
+    const damaged = families.filter(family => [...missing].some(([chain, rest]) => chain.startsWith(`${family} `) && rest > 0))
+    return new Map<NftFamily, 'gone' | 'damaged'>([
+      ...damaged.map(family => [family, 'damaged'] as const),
+      ...gone.map(family => [family, 'gone'] as const),
+    ])
   }
 
   /** Under the lock that keeps everybody else out, and only if the records are still what it was drawn up from. */
-  async #rulesetPlan(missing: ReadonlySet<NftFamily>): Promise<Plan | undefined> {
+  async #rulesetPlan(broken: ReadonlyMap<NftFamily, 'gone' | 'damaged'>): Promise<Plan | undefined> {
     const { layout } = this.#context
     const sandboxNames = await this.#store.sandboxNames()
     const { records: networks } = await this.#store.networks()
@@ -97,6 +112,9 @@ export class Recoverer {
       { apply: { op: 'expect.names', path: layout.sandboxes, names: sandboxNames } },
       ...networks.map((record): Step => ({ apply: { op: 'expect.unchanged', path: layout.network(record.name), text: format(record) } })),
       ...sandboxes.map(record => expectRecord(layout, record)),
+      ...[...broken].flatMap(([family, how]): Step[] =>
+        how === 'damaged' ? [{ apply: { op: 'nft.table.delete', family, table: tableName, missingOk: true } }] : [],
+      ),
       ...[
         ...this.#ground.firewall.tableSteps(),
         ...live.flatMap(network => this.#ground.firewall.allowed(driverOf(network).firewallSteps(network))),
@@ -106,7 +124,7 @@ export class Recoverer {
             ...linkFirewallSteps(this.#ground.firewall, record.name, record.endpoints),
             ...publishSteps(record.name, undefined, record),
           ]),
-      ].filter(({ apply }) => 'family' in apply && missing.has(apply.family as NftFamily)),
+      ].filter(({ apply }) => 'family' in apply && broken.has(apply.family as NftFamily)),
     ]
   }
 

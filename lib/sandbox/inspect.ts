@@ -1,9 +1,8 @@
-/** A sandbox in the shape of `docker inspect`, as far as networking goes. */
+/** A sandbox in the shape of `docker inspect`, as far as networking goes: Docker's keys, in its order. */
 import type { PortCounter, Redirect, SandboxInfo } from '../contract.js'
 import { endpointId } from '../network/inspect.js'
 import type { EndpointRecord, PortRecord, RedirectRecord, SandboxRecord } from '../state/records.js'
 import type { EtcPaths } from './files.js'
-import { gatewayEndpoint } from './gateway.js'
 import { formatContainerPort, formatHostAddress } from './port-grammar.js'
 
 /** What of a sandbox is not in its record. */
@@ -16,33 +15,42 @@ export interface Surroundings {
   readonly counters: readonly PortCounter[]
 }
 
-export function sandboxInfo(sandbox: SandboxRecord, { netnsPath, files, counters }: Surroundings): SandboxInfo {
-  const { endpoints, ports } = sandbox
-  const first = gatewayEndpoint(endpoints, 4) ?? gatewayEndpoint(endpoints, 6) ?? endpoints[0]
+export function sandboxInfo(sandbox: SandboxRecord, { netnsPath, files: etc, counters }: Surroundings): SandboxInfo {
+  const { id, name, mode, ports, files } = sandbox
+  const exposed = exposedPorts(sandbox)
   return {
-    Id: sandbox.id,
+    Id: id,
     Created: sandbox.created,
-    Name: sandbox.name,
-    ResolvConfPath: files?.['resolv.conf'] ?? '',
-    HostnamePath: files?.hostname ?? '',
-    HostsPath: files?.hosts ?? '',
+    ResolvConfPath: etc?.['resolv.conf'] ?? '',
+    HostnamePath: etc?.hostname ?? '',
+    HostsPath: etc?.hosts ?? '',
+    Name: name,
+    HostConfig: {
+      NetworkMode: networkMode(sandbox),
+      PortBindings: sorted(bindings(ports.map(asAsked))),
+      Dns: files.dns,
+      DnsOptions: files.dnsOptions,
+      DnsSearch: files.dnsSearch,
+      ExtraHosts: files.addHosts.length > 0 ? files.addHosts : null,
+    },
     Config: {
       Hostname: sandbox.hostname,
+      ...(exposed.length > 0 && { ExposedPorts: Object.fromEntries(exposed.map(port => [port, {}])) }),
       Labels: sandbox.labels,
-      ExposedPorts: Object.fromEntries(sandbox.expose.map(port => [port, {}])),
     },
-    HostConfig: { NetworkMode: networkMode(sandbox), PortBindings: bindings(ports) },
     NetworkSettings: {
-      SandboxID: sandbox.id,
+      Bridge: '',
+      // Who shares a namespace has none of its own, and no networks: they are the other's.
+      SandboxID: mode === 'container' ? '' : id,
+      HairpinMode: false,
+      LinkLocalIPv6Address: '',
+      LinkLocalIPv6PrefixLen: 0,
+      Ports: sorted({ ...Object.fromEntries(exposed.map(port => [port, null])), ...bindings(ports) }),
       SandboxKey: netnsPath,
-      Ports: bindings(ports),
-      ...(first ? addresses(sandbox, first) : {}),
-      Networks: Object.fromEntries(
-        endpoints.map(endpoint => [
-          endpoint.network,
-          { NetworkID: endpoint.networkId, Aliases: endpoint.aliases, ...addresses(sandbox, endpoint) },
-        ]),
-      ),
+      SecondaryIPAddresses: null,
+      SecondaryIPv6Addresses: null,
+      ...legacyAddresses(sandbox),
+      Networks: Object.fromEntries(networksOf(sandbox)),
     },
     // What Docker has no word for.
     PortCounters: counters.map(({ hostIp, hostPort, connections, packets, bytes, allow, ...port }) => ({
@@ -70,24 +78,82 @@ function networkMode({ mode, shares, endpoints }: SandboxRecord): string {
   return mode === 'bridge' ? (endpoints[0]?.network ?? 'none') : mode
 }
 
-function addresses(sandbox: SandboxRecord, { mac, ipv4, ipv6 }: EndpointRecord) {
-  return {
-    EndpointID: endpointId(sandbox, mac),
+/** Published ones are exposed as well. */
+function exposedPorts({ expose, ports }: SandboxRecord): readonly string[] {
+  return [...new Set([...expose, ...ports.map(formatContainerPort)])].sort()
+}
+
+type Binding = { readonly HostIp: string; readonly HostPort: string }
+
+function bindings(ports: readonly Pick<PortRecord, 'hostIp' | 'hostPort' | 'containerPort' | 'protocol'>[]): Record<string, Binding[]> {
+  const bound: Record<string, Binding[]> = {}
+  for (const port of ports) {
+    const key = formatContainerPort(port)
+    const binding = { HostIp: port.hostIp, HostPort: String(port.hostPort) }
+    const others = bound[key] ?? []
+    if (!others.some(({ HostIp, HostPort }) => HostIp === binding.HostIp && HostPort === binding.HostPort))
+      bound[key] = [...others, binding]
+  }
+  return bound
+}
+
+/** All addresses of both families are one wish, and written as none. */
+function asAsked(port: PortRecord): PortRecord {
+  return port.hostIp === '0.0.0.0' || port.hostIp === '::' ? { ...port, hostIp: '' } : port
+}
+
+function sorted<T>(object: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
+  return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** Docker fills these in for its default network only, from the days when there was no other. */
+function legacyAddresses(sandbox: SandboxRecord) {
+  return addresses(
+    sandbox,
+    sandbox.endpoints.find(({ network }) => network === 'bridge'),
+    ['EndpointID', 'Gateway', 'GlobalIPv6Address', 'GlobalIPv6PrefixLen', 'IPAddress', 'IPPrefixLen', 'IPv6Gateway', 'MacAddress'],
+  )
+}
+
+const endpointKeys = [
+  'NetworkID',
+  'EndpointID',
+  'Gateway',
+  'IPAddress',
+  'IPPrefixLen',
+  'IPv6Gateway',
+  'GlobalIPv6Address',
+  'GlobalIPv6PrefixLen',
+  'MacAddress',
+] as const
+
+/** By name. Modes without a network of ours have one of Docker's in name only. */
+function networksOf(sandbox: SandboxRecord): readonly (readonly [name: string, network: object])[] {
+  const { mode, endpoints } = sandbox
+  const network = (endpoint: EndpointRecord | undefined) => ({
+    IPAMConfig: null,
+    Links: null,
+    Aliases: endpoint && endpoint.aliases.length > 0 ? endpoint.aliases : null,
+    ...addresses(sandbox, endpoint, endpointKeys),
+    DriverOpts: null,
+  })
+  if (endpoints.length === 0) return mode === 'container' ? [] : [[mode === 'host' ? 'host' : 'none', network(undefined)]]
+  return endpoints.map(endpoint => [endpoint.network, network(endpoint)] as const).sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
+/** These keys of an endpoint, in this order; empty without one. */
+function addresses(sandbox: SandboxRecord, endpoint: EndpointRecord | undefined, keys: readonly (typeof endpointKeys)[number][]) {
+  const { ipv4, ipv6 } = endpoint ?? {}
+  const all = {
+    NetworkID: endpoint?.networkId ?? '',
+    EndpointID: endpoint ? endpointId(sandbox, endpoint.mac) : '',
     Gateway: ipv4?.gateway ?? '',
     IPAddress: ipv4?.address ?? '',
     IPPrefixLen: ipv4?.prefix ?? 0,
     IPv6Gateway: ipv6?.gateway ?? '',
     GlobalIPv6Address: ipv6?.address ?? '',
     GlobalIPv6PrefixLen: ipv6?.prefix ?? 0,
-    MacAddress: mac,
+    MacAddress: endpoint?.mac ?? '',
   }
-}
-
-function bindings(ports: readonly PortRecord[]): Record<string, { HostIp: string; HostPort: string }[]> {
-  const bound: Record<string, { HostIp: string; HostPort: string }[]> = {}
-  for (const port of ports) {
-    const key = formatContainerPort(port)
-    bound[key] = [...(bound[key] ?? []), { HostIp: port.hostIp, HostPort: String(port.hostPort) }]
-  }
-  return bound
+  return Object.fromEntries(keys.map(key => [key, all[key]]))
 }

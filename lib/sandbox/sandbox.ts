@@ -24,10 +24,11 @@ import type {
 } from '../contract.js'
 import { Namespace } from '../namespace/namespace.js'
 import { type Identity, programPath } from '../native.js'
-import type { EndpointRecord, SandboxRecord } from '../state/records.js'
+import type { SandboxRecord } from '../state/records.js'
 import { networkName } from '../validate/guards.js'
 import { redirectOptions, redirectSelector } from '../validate/redirect-options.js'
 import { endpointOptions } from '../validate/sandbox-options.js'
+import { publicEndpoint } from './endpoint.js'
 import { etcFiles, etcPaths } from './files.js'
 import { publicRedirect } from './inspect.js'
 import { portRefs, publishInputs } from './port-grammar.js'
@@ -175,20 +176,4 @@ export class SandboxHandle {
   agent(options?: { keepAlive?: boolean }): Agent {
     return this.#sandboxes.socketsOf(this.#record).agent(options)
   }
-}
-
-function publicEndpoint({ network, ifname, hostIfname, mac, mtu, ipv4, ipv6 }: EndpointRecord): Endpoint {
-  return {
-    network,
-    ifname,
-    ...(hostIfname !== undefined && { hostIfname }),
-    mac,
-    mtu,
-    ...(ipv4 && { ipv4: present(ipv4) }),
-    ...(ipv6 && { ipv6: present(ipv6) }),
-  }
-}
-
-function present({ address, prefix, gateway }: NonNullable<EndpointRecord['ipv4']>): NonNullable<Endpoint['ipv4']> {
-  return { address, prefix, ...(gateway !== undefined && { gateway }) }
 }

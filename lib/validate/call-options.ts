@@ -1,7 +1,7 @@
 /** What the other calls of the front door take: `openHost` and the filters of `list` and `prune`. */
 import { types } from 'node:util'
 import { type HostConfig, hostConfig } from '../config.js'
-import type { Filter, Labels, Mode, NamespaceRef, OpenHostOptions } from '../contract.js'
+import type { Filter, HostEvent, Labels, Mode, NamespaceRef, OpenHostOptions } from '../contract.js'
 import { absolutePath, array, boolean, type Guard, line, namespaceRef, networkName, object, oneOf, present, signal } from './guards.js'
 
 export interface ValidFilter {
@@ -63,4 +63,22 @@ export function openOptions(input: unknown = {}): ValidOpenOptions {
     nameService: fields.optional('nameService', boolean) ?? true,
     signal: fields.optional('signal', signal),
   })
+}
+
+export interface ValidEventOptions {
+  /** undefined: all. */
+  readonly types?: readonly HostEvent['type'][]
+  readonly signal?: AbortSignal
+}
+
+const eventTypes = [
+  ...(['sandbox.created', 'sandbox.removed', 'sandbox.drifted', 'sandbox.repaired'] as const),
+  ...(['endpoint.attached', 'endpoint.detached', 'port.published', 'port.unpublished', 'network.created', 'network.removed'] as const),
+  ...(['link', 'address', 'route', 'neighbor', 'ruleset', 'overrun'] as const),
+] satisfies readonly HostEvent['type'][]
+
+/** Throws ERR_NETMODE_INVALID_ARGUMENT. */
+export function eventOptions(input: unknown = {}): ValidEventOptions {
+  const fields = object(input, '', ['types', 'signal'])
+  return present({ types: fields.optional('types', array(oneOf(...eventTypes))), signal: fields.optional('signal', signal) })
 }

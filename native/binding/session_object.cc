@@ -8,9 +8,7 @@
 #include "netns/namespace.h"
 
 namespace netmode::binding {
-namespace {
 
-// As an Error with errno and syscall; lib/native.ts makes the public error of it.
 void Throw(Napi::Env env, const Error &error) {
   Napi::Error thrown = Napi::Error::New(env, error.detail.empty() ? error.syscall : error.detail);
   thrown.Set("errno", static_cast<double>(error.code));
@@ -18,8 +16,6 @@ void Throw(Napi::Env env, const Error &error) {
   thrown.Set("detail", error.detail);
   thrown.ThrowAsJavaScriptException();
 }
-
-}  // namespace
 
 Napi::Function SessionObject::Define(Napi::Env env) {
   return DefineClass(env, "Session",

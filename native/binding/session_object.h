@@ -9,10 +9,16 @@
 
 namespace netmode::binding {
 
+// Throws an Error with errno, syscall and detail; lib/ makes the public error of it.
+void Throw(Napi::Env env, const Error &error);
+
 class SessionObject : public Napi::ObjectWrap<SessionObject> {
  public:
   [[nodiscard]] static Napi::Function Define(Napi::Env env);
   explicit SessionObject(const Napi::CallbackInfo &info);
+
+  // The session; nothing once it is closed.
+  [[nodiscard]] std::shared_ptr<program::Session> Opened() const { return session_; }
 
  private:
   // run(json, done): number. Throws a TypeError naming the field of a malformed plan; nothing has been done then.

@@ -112,6 +112,13 @@ export class DockerDaemon implements AsyncDisposable {
     await run('mount', ['--bind', this.#inside(key.replace('/var/run/', '/run/')), path])
   }
 
+  /** What a container finds in a file of its own. */
+  async fileOf(container: string, file: string): Promise<string> {
+    const pid = await this.docker('inspect', '--format', '{{.State.Pid}}', container)
+    // The pid is that of the daemon's process namespace, and so is its /proc.
+    return run('cat', [this.#inside(`/proc/${pid}/root${file}`)])
+  }
+
   /** A path of the daemon's as seen from here. */
   #inside(path: string): string {
     return `/proc/${this.#pid}/root${path}`

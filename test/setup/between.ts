@@ -44,6 +44,8 @@ export class Between implements Mechanism {
     return new Promise(() => {})
   }
 
+  watch: Mechanism['watch'] = (wish, onEvents) => this.#real.watch(wish, onEvents)
+
   close(): Promise<void> {
     return this.#real.close()
   }

@@ -48,6 +48,8 @@ const kSilence = 300
 /** `quiet`: nothing is expected to come, so the answer is not waited for long. */
 export interface Patience {
   readonly quiet?: boolean
+  /** ms; nobody knows what will come, so it is waited for that long. */
+  readonly within?: number
 }
 
 /** A TCP server that tells every client the address that it came from, as seen there. */
@@ -62,9 +64,14 @@ export async function greet(place: Place, host: string, port: number): Promise<v
 }
 
 /** Asks such a server; its answer, or `refused`, `unreachable`, or `silent` when nothing came back. */
-export async function ask(place: Place, host: string, port: number, { quiet = false }: Patience = {}): Promise<string> {
+export async function ask(
+  place: Place,
+  host: string,
+  port: number,
+  { quiet = false, within = quiet ? kSilence : undefined }: Patience = {},
+): Promise<string> {
   try {
-    const socket = await place.dial({ host, port, ...(quiet && { timeout: kSilence }) })
+    const socket = await place.dial({ host, port, ...(within !== undefined && { timeout: within }) })
     let answer = ''
     for await (const chunk of socket) answer += String(chunk)
     return answer
@@ -77,6 +84,7 @@ const kOutcomes: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'refused',
   EHOSTUNREACH: 'unreachable',
   ENETUNREACH: 'unreachable',
+  EADDRNOTAVAIL: 'unreachable', // no address of that family
   TimeoutError: 'silent',
   AbortError: 'silent',
 }

@@ -1,0 +1,77 @@
+// Watcher: a thread of its own that waits for what happens in a namespace and in folders, so that nobody else has to.
+#pragma once
+
+#include <pthread.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "watch/event.h"
+
+namespace netmode::watch {
+
+// What to watch. Without any of it there is nothing to wait for.
+struct Wanted {
+  std::vector<std::uint32_t> route_groups{};  // RTNLGRP_*
+  bool ruleset = false;                       // every change of nf_tables
+  bool tables = false;                        // only what takes tables, chains and rules away: changes of sets don't wake the thread
+  std::vector<std::string> folders{};         // names that come, go or are replaced in them
+  std::vector<std::string> trees{};           // the same, and in the folders directly below, those made later included
+  int receive_buffer = 4 << 20;               // bytes of SO_RCVBUF: a burst of a thousand links
+};
+
+// RTNLGRP_* by name: link, address, route, neighbor; empty for another one.
+[[nodiscard]] std::vector<std::uint32_t> RouteGroups(std::string_view name);
+
+class Watcher {
+ public:
+  // Subscribed when it returns. Opens its sockets in `namespace_fd`'s namespace. `on_events` is called on the watcher's thread whenever
+  // events have come to be taken.
+  [[nodiscard]] static Result<std::unique_ptr<Watcher>> Start(int namespace_fd, const Wanted &wanted, std::function<void()> on_events);
+  // Ends the thread.
+  ~Watcher();
+  Watcher(const Watcher &) = delete;
+  Watcher &operator=(const Watcher &) = delete;
+
+  // What has happened since the last call.
+  [[nodiscard]] std::vector<Event> Take();
+
+ private:
+  explicit Watcher(std::function<void()> on_events) : on_events_(std::move(on_events)) {}
+
+  [[nodiscard]] Result<void> OpenSockets(const Wanted &wanted);
+  [[nodiscard]] Result<void> WatchFolders(const Wanted &wanted);
+  void WatchFolder(const std::string &path, bool tree);
+  void Serve();
+  void ReadSocket(int fd, bool ruleset, std::vector<Event> &events);
+  void ReadFolders(std::vector<Event> &events);
+  void Add(std::vector<Event> events);
+
+  const std::function<void()> on_events_;
+  UniqueFd stop_;
+  UniqueFd route_;
+  UniqueFd ruleset_;
+  UniqueFd folders_;
+  struct Folder {
+    std::string path;
+    bool tree;
+  };
+  std::map<int, Folder> watched_;  // by watch descriptor; the thread's alone once it runs
+  std::vector<std::byte> buffer_;
+  pthread_t thread_{};
+  bool running_ = false;
+
+  std::mutex mutex_;
+  std::vector<Event> waiting_;
+};
+
+}  // namespace netmode::watch
