@@ -15,6 +15,8 @@ import type {
   Recovery,
 } from './contract.js'
 import { NameService } from './dns/name-service.js'
+import { collectFacts } from './doctor/collect.js'
+import { findingsOf } from './doctor/doctor.js'
 import { errnoName, fail, invalid } from './errors.js'
 import { Events } from './events/events.js'
 import { Firewall } from './firewall/firewall.js'
@@ -192,8 +194,10 @@ class OpenHost {
     return readStats(this.#context, this.#store, this.#firewall, signal)
   }
 
-  async doctor(_op: Op = {}): Promise<readonly Finding[]> {
-    return []
+  async doctor({ signal }: Op = {}): Promise<readonly Finding[]> {
+    this.#store.assertOpen()
+    signal?.throwIfAborted()
+    return findingsOf(await collectFacts(this.#context, this.#store, this.#firewall, signal))
   }
 
   close(): Promise<void> {

@@ -43,6 +43,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import('./explain.js')).explain,
   },
   { name: 'dns', summary: 'Serve names on user-defined networks, until it is ended', load: async () => (await import('./dns.js')).dns },
+  {
+    name: 'doctor',
+    summary: 'Find what breaks networking here, and what mends it',
+    load: async () => (await import('./doctor.js')).doctor,
+  },
   { name: 'recover', summary: 'Put right what a dead process left behind', load: async () => (await import('./recover.js')).recover },
 ]
 

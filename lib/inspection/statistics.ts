@@ -53,7 +53,9 @@ async function endpointStats(records: readonly SandboxRecord[], look: Look): Pro
       return { ...placeOf(record, endpoint), received: traffic(outer?.tx ?? inner?.rx), sent: traffic(outer?.rx ?? inner?.tx) }
     })
   }
-  return (await Promise.all(records.map(of))).flat()
+  const all: EndpointStats[] = []
+  for (const record of records) all.push(...(await of(record)))
+  return all
 }
 
 async function inside({ netns }: SandboxRecord, look: Look): Promise<readonly Link[]> {

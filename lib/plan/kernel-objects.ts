@@ -218,6 +218,9 @@ export interface RuleState extends Pick<Chain, 'family' | 'table' | 'chain'> {
   readonly verdict?: 'accept' | 'drop' | 'return' | 'jump' | 'goto' | 'continue' | 'queue' | 'reject'
   /** Of `jump` and `goto`. */
   readonly target?: string
+  /** The device that it asks for, where it asks for exactly one. */
+  readonly iifname?: string
+  readonly oifname?: string
   readonly counter?: Counter
   readonly comment?: string
 }

@@ -1,6 +1,6 @@
 /** While a host is open: sees to it that the ruleset stays, whoever flushes it. */
 import type { Context } from '../context.js'
-import { tableFamily, tableName } from '../firewall/table.js'
+import { tableName } from '../firewall/table.js'
 import type { NativeEvent, NativeWatch } from '../native.js'
 
 /**
@@ -53,5 +53,5 @@ export class RulesetGuard {
 
 function concerns(event: NativeEvent): boolean {
   if (event.type === 'overrun') return true
-  return event.type === 'ruleset' && event.action === 'delete' && event.object.table === tableName && event.object.family === tableFamily
+  return event.type === 'ruleset' && event.action === 'delete' && event.object.table === tableName
 }

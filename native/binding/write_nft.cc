@@ -89,6 +89,8 @@ Napi::Object WriteRule(Napi::Env env, const nft::RuleEntry &rule) {
              WriteAll(env, rule.expressions, [](Napi::Env here, const std::string &name) { return Napi::String::New(here, name); }));
   if (!rule.verdict.empty()) object.Set("verdict", rule.verdict);
   if (!rule.target.empty()) object.Set("target", rule.target);
+  if (rule.iifname) object.Set("iifname", *rule.iifname);
+  if (rule.oifname) object.Set("oifname", *rule.oifname);
   if (rule.counter) {
     Napi::Object counter = Napi::Object::New(env);
     counter.Set("packets", static_cast<double>(rule.counter->packets));

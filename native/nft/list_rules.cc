@@ -89,7 +89,38 @@ bool ReadTarget(Bytes nest, RuleEntry &rule) {
   });
 }
 
-bool ReadExpression(Bytes nest, RuleEntry &rule) {
+// What the register holds that the next expression looks at, as far as devices go.
+struct Loaded {
+  std::optional<std::uint32_t> key;  // NFT_META_*
+};
+
+bool ReadMeta(Bytes nest, Loaded &loaded) {
+  loaded.key.reset();
+  return netlink::ForEachAttribute(nest, [&](const Attribute &attribute) {
+    if (attribute.type == NFTA_META_KEY) loaded.key = NetworkU32(attribute);
+  });
+}
+
+// A name is compared with its NUL; without, it is the beginning of names.
+bool ReadCompare(Bytes nest, const Loaded &loaded, RuleEntry &rule) {
+  std::uint32_t op = NFT_CMP_NEQ;
+  Bytes value;
+  bool good = true;
+  const bool whole = netlink::ForEachAttribute(nest, [&](const Attribute &attribute) {
+    if (attribute.type == NFTA_CMP_OP) op = NetworkU32(attribute);
+    if (attribute.type != NFTA_CMP_DATA) return;
+    good = netlink::ForEachAttribute(attribute.value, [&](const Attribute &data) {
+      if (data.type == NFTA_DATA_VALUE) value = data.value;
+    });
+  });
+  if (op != NFT_CMP_EQ || value.empty() || value.back() != std::byte{0}) return whole && good;
+  const std::string name(Attribute{.value = value}.Text());
+  if (loaded.key == NFT_META_IIFNAME) rule.iifname = name;
+  if (loaded.key == NFT_META_OIFNAME) rule.oifname = name;
+  return whole && good;
+}
+
+bool ReadExpression(Bytes nest, Loaded &loaded, RuleEntry &rule) {
   std::string name;
   Bytes data;
   const bool whole = netlink::ForEachAttribute(nest, [&](const Attribute &attribute) {
@@ -97,6 +128,8 @@ bool ReadExpression(Bytes nest, RuleEntry &rule) {
     if (attribute.type == NFTA_EXPR_DATA) data = attribute.value;
   });
   bool good = whole;
+  if (name == "meta") good = ReadMeta(data, loaded) && good;
+  if (name == "cmp") good = ReadCompare(data, loaded, rule) && good;
   if (name == "immediate") good = ReadImmediate(data, rule) && good;
   if (name == "counter") good = ReadCounter(data, rule) && good;
   if (name == "target") good = ReadTarget(data, rule) && good;
@@ -154,6 +187,7 @@ Result<void> ReadRule(const Message &message, std::vector<RuleEntry> &rules) {
   const auto attributes = AttributesOf(message, NFT_MSG_NEWRULE);
   if (!attributes) return {};
   RuleEntry rule{.family = FamilyOf(message)};
+  Loaded loaded;
   bool good = true;
   const bool whole = netlink::ForEachAttribute(*attributes, [&](const Attribute &attribute) {
     if (attribute.type == NFTA_RULE_TABLE) rule.table = attribute.Text();
@@ -162,7 +196,8 @@ Result<void> ReadRule(const Message &message, std::vector<RuleEntry> &rules) {
     if (attribute.type == NFTA_RULE_USERDATA) rule.comment = FindText(attribute.value, NFTNL_UDATA_RULE_COMMENT);
     if (attribute.type != NFTA_RULE_EXPRESSIONS) return;
     good =
-        netlink::ForEachAttribute(attribute.value, [&](const Attribute &one) { good = ReadExpression(one.value, rule) && good; }) && good;
+        netlink::ForEachAttribute(attribute.value, [&](const Attribute &one) { good = ReadExpression(one.value, loaded, rule) && good; }) &&
+        good;
   });
   if (!whole || !good) return Malformed("rule");
   rules.push_back(std::move(rule));

@@ -38,6 +38,8 @@ struct RuleEntry {
   std::vector<std::string> expressions{};  // their names, in order: meta, cmp, counter, immediate
   std::string verdict{};                   // accept, drop, return, jump, goto, continue, queue or reject; empty: none
   std::string target{};                    // of jump and goto
+  std::optional<std::string> iifname{};    // compared with exactly one name
+  std::optional<std::string> oifname{};
   std::optional<RuleCounter> counter{};
   std::optional<std::string> comment{};
 };

@@ -327,6 +327,11 @@ const reasons = new Reasons([
     path: /^inspect \w+ NetworkSettings\.SandboxKey$/,
     because: "Docker's path is in its own mount namespace; netmode's opens for everybody, shared or not.",
   },
+  {
+    path: /^inspect \w+ (PortCounters|Redirects)(\.|$)/,
+    docker: /^\(absent\)$/,
+    because: 'What Docker has no word for: use of published ports, and redirected ones.',
+  },
   { path: /^inspect (\w+) Name$/, docker: /^\/\w+$/, because: "Docker's slash is left from links between containers." },
   { path: /^inspect (plain|told) HostConfig\.NetworkMode$/, docker: /^default$/, netmode: /^bridge$/, because: 'The default by its name.' },
   {

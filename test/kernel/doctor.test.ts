@@ -1,0 +1,278 @@
+/** `host.doctor`: each finding by causing it, its remedy by carrying it out: then traffic flows, where it didn't, and nothing is found. */
+
+import { once } from 'node:events'
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
+import type { Finding, Host, Sandbox } from '../../lib/index.js'
+import { open, openBetween } from '../setup/between.js'
+import { Command, outcome } from '../setup/command.js'
+import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
+import { ask, greet, Peer } from '../setup/peers.js'
+import { requires } from '../setup/privilege.js'
+
+const { describe, test } = requires('root', 'program:nft', 'program:iptables')
+
+let machine: PrivateHost
+let host: Host
+let web: Sandbox
+
+beforeEach(async () => {
+  machine = await freshHost()
+  host = await open(machine)
+  await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24', 'fd09::/64'], bridge: 'br-lan' })
+  web = await host.sandboxes.create({ name: 'web', network: 'lan', publish: ['8080:80'] })
+  await greet(web, '10.9.0.2', 80)
+})
+afterEach(async () => {
+  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
+  await host.close()
+  await machine.remove()
+})
+
+/** What this kernel has anyway is nobody's doing here. */
+async function findings(): Promise<readonly Finding[]> {
+  return (await host.doctor()).filter(({ id }) => id !== 'bridge-nf-call')
+}
+
+/** Asks the published port from outside. */
+async function reached(): Promise<string> {
+  await using outside = new Peer(machine.outside.netns)
+  return await ask(outside, '198.51.100.1', 8080, { quiet: true })
+}
+
+/** Carries a remedy out, as an administrator would: in a shell of that host. */
+async function follow({ remedy }: Finding): Promise<void> {
+  await machine.run('sh', '-ec', remedy)
+}
+
+async function only(id: string): Promise<Finding> {
+  const found = await findings()
+  expect(found.map(one => one.id)).toEqual([id])
+  return found[0] as Finding
+}
+
+test('a host where all is well has no findings', async () => {
+  expect(await findings()).toEqual([])
+  expect(await reached()).toBe('198.51.100.2')
+})
+
+describe('forwarding', () => {
+  test.each([
+    [4, 'net.ipv4.ip_forward'],
+    [6, 'net.ipv6.conf.all.forwarding'],
+  ])('off for IPv%i', async (family, key) => {
+    await machine.run('sysctl', '-qw', `${key}=0`)
+    if (family === 4) expect(await reached()).toBe('silent')
+    const finding = await only(`forwarding-off-ipv${family}`)
+    expect(finding).toMatchObject({ severity: 'error', remedy: `sysctl -w ${key}=1`, message: expect.stringContaining(key) })
+    await follow(finding)
+    expect(await findings()).toEqual([])
+    expect(await reached()).toBe('198.51.100.2')
+  })
+
+  test('off on the bridge alone', async () => {
+    await machine.run('sysctl', '-qw', 'net.ipv4.conf.br-lan.forwarding=0')
+    await follow(await only('forwarding-off-on-device'))
+    expect(await findings()).toEqual([])
+  })
+})
+
+describe('rules of others', () => {
+  test.each([
+    [
+      'a policy of drop',
+      'foreign-drop-policy',
+      'add table inet theirs; add chain inet theirs f { type filter hook forward priority 0; policy drop; }',
+      'chain f',
+    ],
+    [
+      'a rule that drops all',
+      'foreign-drop-rule',
+      'add table ip theirs; add chain ip theirs f { type filter hook forward priority 10; }; add rule ip theirs f ct state invalid drop; add rule ip theirs f counter drop',
+      'rule handle \\d+ drops',
+    ],
+    [
+      'a rule that rejects, in a chain that is jumped to',
+      'foreign-drop-rule',
+      'add table inet theirs; add chain inet theirs last; add rule inet theirs last reject; add chain inet theirs f { type filter hook forward priority 0; }; add rule inet theirs f jump last',
+      'chain last',
+    ],
+  ])('%s', async (_, id, ruleset, where) => {
+    await machine.nft(ruleset)
+    expect(await reached()).not.toBe('198.51.100.2')
+    const finding = await only(id)
+    expect(finding).toMatchObject({
+      severity: 'error',
+      message: expect.stringMatching(new RegExp(`^Table (inet|ip) theirs, ${where.startsWith('rule') ? 'chain f, ' : ''}${where}`)),
+    })
+    expect(finding.message).toContain('br-lan')
+    await follow(finding)
+    expect(await reached()).toBe('198.51.100.2')
+    expect(await findings()).toEqual([])
+  })
+
+  test('iptables’ FORWARD with a policy of drop, as Docker leaves it', async () => {
+    await machine.run('iptables', '-P', 'FORWARD', 'DROP')
+    expect(await reached()).toBe('silent')
+    const finding = await only('foreign-drop-policy')
+    expect(finding.message).toMatch(/^Table ip filter, chain FORWARD/)
+    expect(finding.remedy).toBe('iptables -I FORWARD -i br-lan -j ACCEPT && iptables -I FORWARD -o br-lan -j ACCEPT')
+    await follow(finding)
+    expect(await reached()).toBe('198.51.100.2')
+    expect(await findings()).toEqual([])
+  })
+
+  test('what only drops some, and what is not in the way, is nobody’s fault', async () => {
+    await machine.nft(
+      'add table inet theirs; add chain inet theirs f { type filter hook forward priority 0; }; add rule inet theirs f tcp dport 23 drop; ' +
+        'add chain inet theirs i { type filter hook input priority 0; policy drop; }; add rule inet theirs i accept',
+    )
+    expect(await findings()).toEqual([])
+  })
+
+  test('our own table gone, with nobody to guard it', async () => {
+    await host.close()
+    const { openHost } = await import('../../lib/index.js')
+    host = await openHost({ netns: machine.netns, stateDir: machine.stateDir, repair: false })
+    await machine.nft('flush', 'ruleset')
+    expect(await only('ruleset-gone')).toMatchObject({ severity: 'error', remedy: 'netmode recover' })
+    expect((await host.recover()).repaired).toEqual(['ruleset'])
+    expect(await findings()).toEqual([])
+  })
+})
+
+describe('the kernel', () => {
+  test('strict reverse path filtering where there are two ways out', async () => {
+    await machine.ip('link', 'add', 'eth1', 'type', 'veth', 'peer', 'name', 'eth1', 'netns', machine.outside.name)
+    await machine.ip('link', 'set', 'eth1', 'up')
+    await machine.ip('address', 'add', '203.0.113.1/24', 'dev', 'eth1')
+    await machine.ip('route', 'add', 'default', 'via', '203.0.113.2', 'metric', '200')
+    await machine.run('sysctl', '-qw', 'net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.eth0.rp_filter=0', 'net.ipv4.conf.eth1.rp_filter=1')
+    const finding = await only('rp-filter-strict')
+    expect(finding).toMatchObject({ severity: 'warning', message: expect.stringContaining('eth1') })
+    await follow(finding)
+    expect(await findings()).toEqual([])
+  })
+
+  requires('root', 'br_netfilter').test('bridged frames that pass through iptables', async () => {
+    await machine.run('sysctl', '-qw', 'net.bridge.bridge-nf-call-iptables=1', 'net.bridge.bridge-nf-call-ip6tables=0')
+    const [finding] = (await host.doctor()).filter(({ id }) => id === 'bridge-nf-call')
+    expect(finding).toMatchObject({ severity: 'warning', remedy: 'sysctl -w net.bridge.bridge-nf-call-iptables=0' })
+    await follow(finding as Finding)
+    expect(await host.doctor()).toEqual([])
+  })
+
+  test('an overlapping route of somebody else', async () => {
+    await machine.ip('route', 'add', '10.9.0.128/25', 'via', '198.51.100.2')
+    const finding = await only('overlapping-route')
+    expect(finding.message).toBe(
+      'A route to 10.9.0.128/25 via 198.51.100.2 on eth0 overlaps 10.9.0.0/24 of network lan: some of its addresses are looked for there',
+    )
+    await machine.run('sh', '-ec', finding.remedy.split(', or: ')[0] as string)
+    expect(await findings()).toEqual([])
+  })
+})
+
+describe('what is left behind', () => {
+  test('a sandbox whose namespace was deleted, a bridge that was', async () => {
+    await host.sandboxes.create({ name: 'gone', network: 'none' })
+    await run('ip', ['netns', 'delete', 'gone'])
+    expect(await only('stale-record')).toMatchObject({
+      message: 'The record of sandbox gone is stale: its namespace is gone',
+      remedy: 'netmode recover',
+    })
+    expect((await host.recover()).repaired).toEqual(['gone'])
+    expect(await findings()).toEqual([])
+    await machine.ip('link', 'delete', 'br-lan')
+    expect(await only('bridge-gone')).toMatchObject({ severity: 'error', message: expect.stringContaining('br-lan of network lan') })
+  })
+
+  test('a record that can’t be read', async () => {
+    mkdirSync(`${machine.stateDir}/sandboxes/torn`)
+    writeFileSync(`${machine.stateDir}/sandboxes/torn/state.json`, '{')
+    expect(await only('stale-record')).toMatchObject({ message: expect.stringContaining('sandboxes/torn') })
+    await host.recover()
+    expect(await findings()).toEqual([])
+  })
+})
+
+describe('other programs', () => {
+  /** A program of that name that does nothing. */
+  async function pretend(name: string): Promise<AsyncDisposable> {
+    const path = `/run/${name}`
+    symlinkSync('/bin/sleep', path)
+    const child = machine.spawn(path, ['1000'])
+    await once(child, 'spawn')
+    while (
+      !(await run('cat', [`/proc/${child.pid}/comm`]).then(
+        comm => comm.trim() === name.slice(0, 15),
+        () => false,
+      ))
+    );
+    return {
+      async [Symbol.asyncDispose]() {
+        const ended = once(child, 'exit')
+        child.kill('SIGKILL')
+        await ended
+        rmSync(path)
+      },
+    }
+  }
+
+  test.each([
+    ['NetworkManager', 'claimed-by-networkmanager'],
+    ['firewalld', 'claimed-by-firewalld'],
+  ])('%s that would claim our links', async (program, id) => {
+    await using _ = await pretend(program)
+    const finding = await only(id)
+    expect(finding).toMatchObject({ severity: 'warning', message: expect.stringContaining(`${program} is running`) })
+    expect(finding.remedy).toContain(program === 'firewalld' ? '--add-interface=br-lan' : 'unmanaged-devices=')
+  })
+})
+
+describe('a kernel that lacks something', () => {
+  test('is told of with what it said, and nothing is left of the try', async () => {
+    const fresh = await freshHost()
+    const { host: other, between } = await openBetween(fresh)
+    const before = await fresh.dump()
+    expect(await other.doctor()).toEqual((await other.doctor()).filter(({ id }) => id === 'bridge-nf-call'))
+    expect(await fresh.dump()).toEqual(before)
+    // As if there were no such kind of link.
+    between.change = plan =>
+      plan.map(step =>
+        step.apply.op === 'link.add' && step.apply.kind === 'veth'
+          ? { ...step, apply: { ...step.apply, name: 'much/too/long/a/name' } }
+          : step,
+      )
+    expect(await other.doctor()).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({
+          id: 'missing-kernel-feature',
+          message: expect.stringMatching(/^veth links can't be made here \(E[A-Z]+/),
+        }),
+      ]),
+    )
+    expect(await fresh.dump()).toEqual(before)
+    await other.close()
+    await fresh.remove()
+  })
+})
+
+describe('netmode doctor', () => {
+  let command: Command
+  beforeAll(async () => {
+    command = await Command.bundle()
+  })
+  afterAll(() => command[Symbol.asyncDispose]())
+
+  test('tells what and how to mend it; status 1 when something is broken', async () => {
+    await machine.run('sysctl', '-qw', 'net.ipv4.ip_forward=0')
+    const { status, stdout, stderr } = await outcome(command.start(machine, 'doctor'))
+    expect({ status, stderr }).toEqual({ status: 1, stderr: '' })
+    expect(stdout).toMatch(
+      /^error: The host doesn't forward IPv4 .* \[forwarding-off-ipv4\]\n {2}remedy: sysctl -w net\.ipv4\.ip_forward=1\n/,
+    )
+    await machine.run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
+    expect((await outcome(command.start(machine, 'doctor'))).status).toBe(0)
+  })
+})

@@ -1,0 +1,107 @@
+/** Findings that a test can't cause on a machine that others use: drawn from facts that say so. */
+import { describe, expect, test } from 'vitest'
+import { findingsOf } from '../../lib/doctor/doctor.js'
+import type { Facts } from '../../lib/doctor/facts.js'
+import type { NetworkRecord } from '../../lib/state/records.js'
+
+const lan: NetworkRecord = {
+  version: 1,
+  id: 'a'.repeat(64),
+  name: 'lan',
+  phase: 'ready',
+  driver: 'bridge',
+  device: 'br-lan',
+  mac: '02:00:00:00:00:01',
+  mtu: 1500,
+  subnets: [{ subnet: '10.9.0.0/24', gateway: '10.9.0.1' }],
+  icc: true,
+  internal: false,
+  masquerade: true,
+  labels: {},
+  created: '2026-01-01T00:00:00.000Z',
+}
+const well: Facts = {
+  networks: [lan],
+  sandboxes: [],
+  links: [{ index: 3, name: 'br-lan' } as Facts['links'][number]],
+  addresses: [],
+  routes: [],
+  ruleset: { chains: [{ family: 'inet', table: 'netmode', chain: 'forward' }], rules: [] },
+  namespaces: [],
+  adopted: {},
+  sysctls: {},
+  capabilities: ~0n,
+  legacyTables: [],
+  missing: {},
+  managers: [],
+  configuration: {},
+  neighbors: { 4: 0, 6: 0 },
+  damaged: [],
+}
+const found = (facts: Partial<Facts>) => findingsOf({ ...well, ...facts }).map(({ id, severity }) => `${severity} ${id}`)
+
+test('nothing is found where all is well', () => {
+  expect(found({})).toEqual([])
+})
+
+describe('tables of the kernel', () => {
+  const conntrack = (count: number) =>
+    found({ sysctls: { 'net/netfilter/nf_conntrack_count': `${count}`, 'net/netfilter/nf_conntrack_max': '1000' } })
+  test('connection tracking, full and nearly', () => {
+    expect(conntrack(899)).toEqual([])
+    expect(conntrack(900)).toEqual(['warning conntrack-near-full'])
+    expect(conntrack(1000)).toEqual(['error conntrack-full'])
+  })
+
+  test('neighbours', () => {
+    const sysctls = { 'net/ipv4/neigh/default/gc_thresh3': '1024', 'net/ipv6/neigh/default/gc_thresh3': '1024' }
+    expect(found({ sysctls, neighbors: { 4: 900, 6: 900 } })).toEqual([])
+    expect(found({ sysctls, neighbors: { 4: 1024, 6: 950 } })).toEqual([
+      'error neighbor-table-full-ipv4',
+      'warning neighbor-table-full-ipv6',
+    ])
+  })
+})
+
+describe('privilege and kernel', () => {
+  test.each([
+    [12n, 'missing-cap-net-admin'],
+    [21n, 'missing-cap-sys-admin'],
+  ])('capability %i', (bit, id) => {
+    expect(found({ capabilities: ~(1n << bit) & ((1n << 41n) - 1n) })).toEqual([`error ${id}`])
+  })
+
+  test('features, with the module that brings them', () => {
+    const [finding] = findingsOf({ ...well, missing: { 'bridge links': 'EOPNOTSUPP' } })
+    expect(finding).toMatchObject({
+      id: 'missing-kernel-feature',
+      message: "bridge links can't be made here (EOPNOTSUPP)",
+      remedy: expect.stringContaining('modprobe -a bridge'),
+    })
+  })
+
+  test('legacy iptables, which can not be read', () => {
+    expect(found({ legacyTables: ['nat'] })).toEqual([])
+    expect(found({ legacyTables: ['filter'] })).toEqual(['warning legacy-iptables'])
+  })
+})
+
+describe('programs that claim links', () => {
+  test.each<[program: string, file: string, text: string, claims: boolean]>([
+    ['systemd-network', '/etc/systemd/network/all.network', '[Match]\nName=*\n', true],
+    ['systemd-network', '/etc/systemd/network/eth.network', '[Match]\nName=eth0\n', false],
+    ['systemd-network', '/etc/systemd/network/00-netmode.network', '[Match]\nName=veth* br-* netmode*\n\n[Link]\nUnmanaged=yes\n', false],
+    ['NetworkManager', '/etc/NetworkManager/NetworkManager.conf', '[main]\nplugins=keyfile\n', true],
+    [
+      'NetworkManager',
+      '/etc/NetworkManager/conf.d/netmode.conf',
+      '[keyfile]\nunmanaged-devices=interface-name:veth*;interface-name:br-*\n',
+      false,
+    ],
+    ['firewalld', '/etc/firewalld/zones/public.xml', '<zone><interface name="eth0"/></zone>', true],
+    ['firewalld', '/etc/firewalld/zones/trusted.xml', '<zone><interface name="br-lan"/></zone>', false],
+  ])('%s with %s', (program, path, text, claims) => {
+    expect(found({ managers: [program], configuration: { [path]: text } })).toHaveLength(claims ? 1 : 0)
+    expect(found({ managers: [], configuration: { [path]: text } })).toEqual([])
+  })
+})
