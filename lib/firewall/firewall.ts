@@ -85,5 +85,5 @@ export class Firewall {
 
 /** An element that is about IPv6. */
 function isOfIp6(op: Op): boolean {
-  return (op.op === 'nft.element.add' || op.op === 'nft.element.delete') && /6(_any)?$/.test(op.set)
+  return (op.op === 'nft.element.add' || op.op === 'nft.element.delete') && /6(_any|_all)?$/.test(op.set)
 }

@@ -3,8 +3,10 @@
  * Why it is made so: docs/firewall.md.
  */
 import type { DataType, NftChainAdd, NftFamily, NftSetAdd, Step } from '../plan/op.js'
+import { isEtherType } from './frame.js'
 import {
   accept,
+  bridgeRule,
   ctState,
   ctStatus,
   destinationPort,
@@ -74,12 +76,16 @@ export function tableSteps({ stateFolder, loopback6 = true, ip6 = true }: TableO
     undo: { op: 'nft.table.delete', ...place, missingOk: true },
   }
   const chains = ip6 ? chainsOf(loopback6) : chainsOf(loopback6).map(withoutIp6)
+  const frames = ip6 ? senderTable : { ...senderTable, chains: senderTable.chains.map(withoutIp6Frames) }
   const bridgeTable: Step[] = [
-    { apply: { op: 'nft.table.add', ...bridgePlace }, undo: { op: 'nft.table.delete', ...bridgePlace, missingOk: true } },
+    {
+      apply: { op: 'nft.table.add', ...bridgePlace, comment: stateFolder },
+      undo: { op: 'nft.table.delete', ...bridgePlace, missingOk: true },
+    },
     { apply: { op: 'nft.table.delete', ...bridgePlace } },
     { apply: { op: 'nft.table.add', ...bridgePlace, comment: stateFolder } },
   ]
-  return [table, ...fill({ place, sets, chains }), ...bridgeTable, ...fill(senderTable)]
+  return [table, ...fill({ place, sets, chains }), ...bridgeTable, ...fill(frames)]
 }
 
 /** What is in a table. */
@@ -186,6 +192,10 @@ function chainsOf(loopback6: boolean): readonly ChainShape[] {
 }
 
 /** Lets IPv6 packets through before any rule sees them. */
+function withoutIp6Frames(chain: ChainShape): ChainShape {
+  return chain.base ? { ...chain, rules: [bridgeRule(isEtherType('ip6'), accept), ...chain.rules] } : chain
+}
+
 function withoutIp6(chain: ChainShape): ChainShape {
   return chain.base ? { ...chain, rules: [rule(isVersion('ip6'), accept), ...chain.rules] } : chain
 }

@@ -43,7 +43,7 @@ function elementsOf({ port, mac, addresses, unchecked }: Sender): Element[] {
   return [
     ...addresses.filter(address => !address.includes(':')).map(address => allowed('sender4', { ip4: address })),
     ...own6.flatMap(address => [allowed('sender6', { ip6: address }), allowed('target6', { ndTarget: address })]),
-    ...(ip6.length > 0 ? [allowed('linklocal')] : []),
+    ...(ip6.length > 0 ? [allowed('linklocal6')] : []),
   ]
 }
 
@@ -63,13 +63,13 @@ const ownLinkLocalSource = [
   startsWith(ip6Source, 'fe80::/64', linkLocal),
   isNotValue(ip6Source, routerText, router),
   isNotValue(middleOfSource, hex(eui64), eui64),
-  inSet([iifname, etherSource], 'linklocal'),
+  inSet([iifname, etherSource], 'linklocal6'),
 ] as const
 const ownLinkLocalTarget = [
   isValue(raw('transport', 8, 8), hex(linkLocal), linkLocal),
   isNotValue(ndTarget, hex(router), router),
   isNotValue(middleOfTarget, hex(eui64), eui64),
-  inSet([iifname, etherSource], 'linklocal'),
+  inSet([iifname, etherSource], 'linklocal6'),
 ] as const
 
 /** In front of the standard priority (dstnat -300) by 5, and of br_netfilter (0): what is dropped here is seen by nothing else. */
@@ -84,7 +84,7 @@ export const senderTable: TableShape = {
     { set: 'sender6', key: ['ifname', 'ether_addr', 'ipv6_addr'] },
     { set: 'target6', key: ['ifname', 'ether_addr', 'nd_target'] },
     // Port . MAC of those with IPv6: for link-local addresses that can't be known beforehand.
-    { set: 'linklocal', key: ['ifname', 'ether_addr'] },
+    { set: 'linklocal6', key: ['ifname', 'ether_addr'] },
   ],
   chains: [
     {

@@ -38,7 +38,7 @@ export function attachSteps(
 
 /** What the links of endpoints add to the ruleset, before they are up: a sandbox's announcements would be dropped otherwise. */
 export function linkFirewallSteps(firewall: Firewall, sandbox: string, endpoints: readonly EndpointRecord[]): Step[] {
-  return firewall.enabled ? endpoints.flatMap(endpoint => driverOf(endpoint).linkFirewallSteps(sandbox, endpoint)) : []
+  return firewall.enabled ? firewall.allowed(endpoints.flatMap(endpoint => driverOf(endpoint).linkFirewallSteps(sandbox, endpoint))) : []
 }
 
 /** Takes it out again, once the links are gone. */

@@ -110,7 +110,7 @@ describe('the explanation of', () => {
     const text = await same(() => host.networks.create(options), 'networks.create', options)
     const remove = await host.explain('networks.remove', 'lan')
     await compare([text], [])
-    await sh(`${remove}\nnft delete table inet netmode`)
+    await sh(`${remove}\nnft delete table inet netmode\nnft delete table bridge netmode`)
     expect(withoutForwarding(await picture(empty, []))).toEqual(withoutForwarding(before))
   })
 
@@ -188,7 +188,7 @@ describe('with the other drivers, the explanation of', () => {
     for (const text of [made, sandbox]) await sh(text)
     expect(await picture(empty, ['web'])).toEqual(native)
     for (const text of removals) await sh(text)
-    await sh('nft delete table inet netmode 2>/dev/null || true') // it goes by a plan of its own, with the last network
+    await sh('for family in inet bridge; do nft delete table $family netmode 2>/dev/null || true; done') // it goes by a plan of its own, with the last network
     expect(await picture(empty, [])).toEqual(before)
   }
 

@@ -73,7 +73,9 @@ describe('rules', () => {
     expect(await ask(outside, '198.51.100.1', 8080)).toBe('198.51.100.2')
     const { nftables } = JSON.parse(await machine.nft('-j', 'list', 'table', 'inet', 'netmode')) as { nftables: readonly NftRule[] }
     const theirs = nftables.flatMap(({ rule }) => (rule ? [rule] : []))
-    const ours = (await host.stats()).chains.flatMap(({ chain, rules }) => rules.map(rule => ({ chain, ...rule })))
+    const ours = (await host.stats()).chains
+      .filter(({ family }) => family === 'inet')
+      .flatMap(({ chain, rules }) => rules.map(rule => ({ chain, ...rule })))
     const seen = ours.map(({ chain, handle, packets, bytes }) => ({ chain, handle, ...(packets !== undefined && { packets, bytes }) }))
     expect(seen).toHaveLength(theirs.length)
     expect(seen).toEqual(
@@ -82,11 +84,11 @@ describe('rules', () => {
       ),
     )
     const published = ours.find(({ rule }) => rule.includes('@exposed4'))
-    expect(published).toMatchObject({ packets: 1, bytes: expect.any(Number) })
+    expect(published?.packets).toBeGreaterThan(1) // each one that came, not only the connection's first
 
     const text = await command.ok(machine, 'rules')
     expect(text).toMatch(/^Chain forward \(hook forward, priority 5, policy ACCEPT\)\n pkts bytes target {5}match\n/m)
-    expect(text).toMatch(/^ {4}1 +\d+ ACCEPT {5}ct status dnat meta l4proto \. ip daddr \. th dport @exposed4$/m)
+    expect(text).toMatch(/^ +\d+ +\d+ ACCEPT {5}ct status dnat [^\n]*meta l4proto \. ip daddr \. th dport @exposed4$/m)
     expect(text).toMatch(/^ +\S+ +\S+ DNAT {7}tcp {2}198\.51\.100\.1 +dpt:8080 to:10\.9\.0\.2:80 \/\* web \*\/$/m)
     expect(text).toMatch(/^back +br-back +10\.9\.0\.0\/24, fd09::\/64$/m)
     expect(await command.ok(machine, 'rules', '--chain', 'guard')).toMatch(
