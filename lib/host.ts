@@ -148,7 +148,7 @@ class OpenHost {
     const ground = { layout: context.layout, firewall, resolver, hairpin }
     this.sandboxes = new Sandboxes(context, store, this.networks, ground, process)
     this.#recoverer = new Recoverer(context, store, this.networks, ground)
-    this.#guard = new RulesetGuard(context, () => this.#recoverer.rebuildRuleset())
+    this.#guard = new RulesetGuard(context, () => this.#recoverer.repairRuleset())
     this.#events = new Events(context)
     firewall.onGone(() => this.#recoverer.rebuildRuleset())
     if (!repair || !firewall.enabled) return

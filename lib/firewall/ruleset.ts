@@ -78,6 +78,7 @@ export function tableSteps({ stateFolder, loopback6 = true, ip6 = true }: TableO
   const chains = ip6 ? chainsOf(loopback6) : chainsOf(loopback6).map(withoutIp6)
   const frames = ip6 ? senderTable : { ...senderTable, chains: senderTable.chains.map(withoutIp6Frames) }
   const bridgeTable: Step[] = [
+    // With its comment, though it goes at once: while a transaction that failed is taken back, it may be seen for a moment.
     {
       apply: { op: 'nft.table.add', ...bridgePlace, comment: stateFolder },
       undo: { op: 'nft.table.delete', ...bridgePlace, missingOk: true },

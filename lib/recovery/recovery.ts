@@ -57,18 +57,24 @@ export class Recoverer {
 
   /** Makes the tables anew, with all that belongs in them, if one is gone or has lost rules, and something belongs in it. */
   async rebuildRuleset(signal?: AbortSignal): Promise<boolean> {
-    if (!this.#ground.firewall.enabled) return false
+    const rebuilt = await this.repairRuleset(signal)
+    if (this.#ground.firewall.enabled && rebuilt !== undefined) this.#ground.firewall.made()
+    return rebuilt ?? false
+  }
+
+  /**
+   * The same for a guard that works beside other changes: by now somebody may have taken the table away again, so nothing is concluded
+   * from what was seen. undefined: there is no table, and nothing to put into one.
+   */
+  async repairRuleset(signal?: AbortSignal): Promise<boolean | undefined> {
+    if (!this.#ground.firewall.enabled) return undefined
     for (let attempt = 1; ; attempt++) {
       const broken = await this.#brokenTables(signal)
-      if (broken.size === 0) {
-        this.#ground.firewall.made()
-        return false
-      }
+      if (broken.size === 0) return false
       const plan = await this.#rulesetPlan(broken)
-      if (plan === undefined) return false
+      if (plan === undefined) return undefined
       try {
         await this.#context.mechanism.run(plan, signal)
-        this.#ground.firewall.made()
         return true
       } catch (error) {
         if (attempt === attempts || !isOvertaken(error)) throw translate(error, signal)
