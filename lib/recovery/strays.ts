@@ -62,7 +62,7 @@ export async function sweepPlans(
     ...strayIds.map(id => forgetFolderPlan(context, layout.networkLeases(id))),
     ...emptyPorts.map(port => forgetFolderPlan(context, layout.portClaims(port))),
     ...(await store.networkDrafts()).map(name => forgetDraftPlan(context, layout.network(name))),
-    ...(await store.sandboxInMakings()).map(name => forgetDraftPlan(context, layout.sandboxRecord(name), layout.sandbox(name))),
+    ...(await store.sandboxDrafts()).map(name => forgetDraftPlan(context, layout.sandboxRecord(name), layout.sandbox(name))),
     ...(elements ? [await elementPlan(context, byName)] : []),
   ]
 }

@@ -103,7 +103,7 @@ export class Store {
   }
 
   /** The same of sandboxes. Synchronously: a look at a tmpfs takes microseconds, and there may be a thousand. */
-  async sandboxInMakings(): Promise<readonly string[]> {
+  async sandboxDrafts(): Promise<readonly string[]> {
     const names = await this.sandboxNames()
     return names.filter(name => existsSync(this.#layout.draft(this.#layout.sandboxRecord(name))))
   }

@@ -1,0 +1,46 @@
+// The tests of reliability, and the scorecard of what they measured.
+//
+//   npm run test:reliability              the short form, as CI runs it
+//   npm run test:reliability -- --long    every point of every operation, the full numbers: hours
+//   npm run test:reliability -- crash     only files whose name has this in it
+//   node scripts/reliability.mjs --print FILE   the table of a run that has been
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { root } from './stamp.mjs'
+
+const args = process.argv.slice(2)
+
+function print(file) {
+  const rows = existsSync(file)
+    ? readFileSync(file, 'utf8')
+        .trim()
+        .split('\n')
+        .filter(line => line !== '')
+        .map(line => JSON.parse(line))
+    : []
+  rows.sort((a, b) => a.row - b.row || (a.what < b.what ? -1 : 1))
+  const width = Math.max(0, ...rows.map(({ what }) => what.length))
+  console.log('\nReliability scorecard (numbers as in RELIABILITY.md)\n')
+  for (const { row, what, figure } of rows) console.log(`${String(row).padStart(3)}  ${what.padEnd(width)}  ${figure}`)
+  console.log()
+}
+
+if (args[0] === '--print') print(args[1])
+else {
+  const file = join(mkdtempSync(join(tmpdir(), 'netmode-scorecard-')), 'scorecard.jsonl')
+  const long = args.includes('--long')
+  const names = args.filter(arg => arg !== '--long')
+  const { status } = spawnSync(
+    process.execPath,
+    ['node_modules/vitest/vitest.mjs', 'run', ...(names.length > 0 ? names.map(name => `test/reliability/${name}`) : ['test/reliability'])],
+    {
+      cwd: root,
+      stdio: 'inherit',
+      env: { ...process.env, NETMODE_SCORECARD: file, ...(long && { NETMODE_RELIABILITY: 'long' }) },
+    },
+  )
+  print(file)
+  process.exitCode = status ?? 1
+}
