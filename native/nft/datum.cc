@@ -22,7 +22,7 @@ struct TypeInfo {
 constexpr TypeInfo kTypes[] = {
     {DataType::kIpv4Address, "ipv4_addr", 4},   {DataType::kIpv6Address, "ipv6_addr", 16},   {DataType::kEtherAddress, "ether_addr", 6},
     {DataType::kInetProtocol, "inet_proto", 1}, {DataType::kInetService, "inet_service", 2}, {DataType::kMark, "mark", 4},
-    {DataType::kInterfaceName, "ifname", 16},    {DataType::kNdTarget, "nd_target", 16},
+    {DataType::kInterfaceName, "ifname", 16},   {DataType::kNdTarget, "nd_target", 16},
 };
 
 struct ProtocolInfo {
