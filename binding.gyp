@@ -13,7 +13,8 @@
       'target_name': 'netmode',
       'sources': ["<!@(node -p \"require('./native/sources.json').addon.join(' ')\")"],
       'include_dirs': ['native'],
-      'defines': ['NAPI_VERSION=9', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
+      # A worker that is being terminated lets nobody throw: that is no reason to abort the process.
+      'defines': ['NAPI_VERSION=9', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
       # node-addon-api as a system folder, so that -Werror is about our own code.
       'cflags_cc': ['<@(own_cflags_cc)', '-isystem', "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
       # libnftnl is not linked: it is opened on first need, and its functions are bound when they are first called.

@@ -79,7 +79,7 @@ class TwoNamespaces final : public Names {
     return found.front();
   }
   std::vector<Failure> DeleteLinks(const std::vector<LinkRef> &links) {
-    return Delete(*host_, {.ns = {}, .links = links, .group = {}, .missing_ok = false}, *this, 9).value();
+    return Delete(*host_, {.ns = {}, .links = links, .group = {}, .only_in_group = {}, .missing_ok = false}, *this, 9).value();
   }
 
   std::optional<CreatedLink> created;
@@ -569,9 +569,9 @@ TEST_CASE("links are deleted together, and nothing else with them") {
   CHECK(world.LinkNamed("foreign").group == 3);
   CHECK(world.Links(kBox).size() == 1);
 
-  REQUIRE(Delete(world.In(""), {.ns = {}, .links = {}, .group = 3, .missing_ok = false}, world, 0).value().empty());
+  REQUIRE(Delete(world.In(""), {.ns = {}, .links = {}, .group = 3, .only_in_group = {}, .missing_ok = false}, world, 0).value().empty());
   CHECK(world.Links("").size() == 1);
-  const auto everything = Delete(world.In(""), {.ns = {}, .links = {}, .group = 0, .missing_ok = false}, world, 0);
+  const auto everything = Delete(world.In(""), {.ns = {}, .links = {}, .group = 0, .only_in_group = {}, .missing_ok = false}, world, 0);
   REQUIRE_FALSE(everything.has_value());
   CHECK(everything.error().code == EINVAL);
 }

@@ -55,7 +55,7 @@ class Listener {
 
   // Waits until an event fits.
   template <class Fits>
-  Event Until(Fits fits) {
+  Event Until(const Fits &fits) {
     while (true) {
       for (Event &event : watcher_->Take()) {
         if (fits(event)) return std::move(event);
@@ -164,7 +164,7 @@ TEST_CASE_FIXTURE(test::PrivateWorld, "a watcher that starts and ends a hundred 
 
 TEST_CASE("messages that are too short, or of another kind, tell nothing") {
   const std::vector<std::byte> junk(3, std::byte{0xff});
-  for (const std::uint16_t type : {RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_NEWNEIGH, NLMSG_DONE}) {
+  for (const std::uint16_t type : std::initializer_list<std::uint16_t>{RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_NEWNEIGH, NLMSG_DONE}) {
     CHECK(!watch::ParseRoute({.type = type, .flags = 0, .payload = junk}));
     CHECK(!watch::ParseRoute({.type = type, .flags = 0, .payload = {}}));
   }

@@ -18,7 +18,7 @@ export interface Answer {
 }
 
 const [netns = '', stateDir = ''] = process.argv.slice(2)
-const host = await openHost({ netns, stateDir, repair: false })
+const host = await openHost({ netns, stateDir, repair: false, nameService: false })
 await host.namespace.links.list() // starts a native thread
 process.stdout.write('ready\n')
 
