@@ -2,6 +2,8 @@
  * Looking at the state folder. It is on a tmpfs, where a look takes microseconds; a promise of node:fs takes several trips through libuv's
  * threads for it, and there may be a thousand records. So a look is done at once, but only so many of them in one turn of the event loop.
  */
+import { fail } from '../errors.js'
+
 const perTurn = 32
 let left = perTurn
 let nextTurn: Promise<void> | undefined
@@ -20,8 +22,17 @@ export async function look<T>(at: () => T): Promise<T | undefined> {
   try {
     return at()
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    throw error
+    return ignoreMissing(error as NodeJS.ErrnoException)
   }
+}
+
+/** undefined where there is nothing. @throws STATE for anything else */
+export function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
+  throw fail('STATE', `The state folder can't be used: ${error.message}`, {
+    cause: error,
+    ...(error.errno !== undefined && { errno: error.errno }),
+    ...(error.syscall !== undefined && { syscall: error.syscall }),
+    ...(error.path !== undefined && { subject: error.path }),
+  })
 }

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path'
 
 import { fail } from '../errors.js'
 import type { Layout } from './layout.js'
-import { look } from './look.js'
+import { ignoreMissing, look } from './look.js'
 import { type NetworkRecord, parseDraft, parseNetwork, parseSandbox, type SandboxRecord } from './records.js'
 
 /** Record names that could not be read, as `sandboxes/x`; recovery sets them aside. */
@@ -172,14 +172,4 @@ function read(path: string): Promise<string | undefined> {
 async function list(folder: string): Promise<readonly string[]> {
   const names = (await look(() => readdirSync(folder))) ?? []
   return names.filter(name => !name.startsWith('.')).sort()
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
-  throw fail('STATE', `The state folder can't be used: ${error.message}`, {
-    cause: error,
-    ...(error.errno !== undefined && { errno: error.errno }),
-    ...(error.syscall !== undefined && { syscall: error.syscall }),
-    ...(error.path !== undefined && { subject: error.path }),
-  })
 }
