@@ -13,8 +13,8 @@ export default defineConfig({
     globals: false,
     watch: false,
     // Generous: a sanitized addon on a busy machine is slow, and no test of ours asserts a duration.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 240_000,
+    hookTimeout: 120_000,
     teardownTimeout: 20_000,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
   },

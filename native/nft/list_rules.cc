@@ -91,11 +91,12 @@ bool ReadTarget(Bytes nest, RuleEntry &rule) {
 
 // What the register holds that the next expression looks at, as far as devices go.
 struct Loaded {
-  std::optional<std::uint32_t> key;  // NFT_META_*
+  static constexpr std::uint32_t kNothing = UINT32_MAX;
+  std::uint32_t key = kNothing;  // NFT_META_*
 };
 
 bool ReadMeta(Bytes nest, Loaded &loaded) {
-  loaded.key.reset();
+  loaded.key = Loaded::kNothing;
   return netlink::ForEachAttribute(nest, [&](const Attribute &attribute) {
     if (attribute.type == NFTA_META_KEY) loaded.key = NetworkU32(attribute);
   });
