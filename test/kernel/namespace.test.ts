@@ -1,6 +1,7 @@
 /** The verbs of a namespace, `host.namespace` and `sandbox.namespace`: what they do is read back by iproute2, and the other way round. */
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync, statSync } from 'node:fs'
+import { open as openFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect } from 'vitest'
 import type { Host, Namespace, NamespaceRef, Sandbox } from '../../lib/index.js'
 import { open } from '../setup/between.js'
@@ -403,11 +404,14 @@ describe('together with ip netns', () => {
 
   test('a sandbox whose name it deleted is gone, and says so', async () => {
     const gone = await host.sandboxes.create({ name: 'gone', network: 'none' })
+    // As long as somebody holds it, its inode number is not given to the next one.
+    const held = await openFile('/run/netns/gone')
     await run('ip', ['netns', 'delete', 'gone'])
     await expect(gone.namespace.links.list()).rejects.toMatchObject({ code: 'ERR_NETMODE_NAMESPACE_GONE' })
     await run('ip', ['netns', 'add', 'gone'])
     await expect(gone.namespace.links.list()).rejects.toMatchObject({ code: 'ERR_NETMODE_NAMESPACE_GONE' })
     expect((await host.sandboxes.get('gone'))?.name).toBe('gone')
     expect(await host.sandboxes.remove('gone')).toBe(true)
+    await held.close()
   })
 })
