@@ -130,6 +130,12 @@ export class Sandboxes {
   async remove(name: string, op: Op = {}): Promise<boolean> {
     sandboxName(name, 'name')
     op.signal?.throwIfAborted()
+    const removing = this.#remove(name, op)
+    for (const one of this.#sockets.values()) if (one.name === name) one.sockets.leave(removing)
+    return removing
+  }
+
+  async #remove(name: string, op: Op): Promise<boolean> {
     const removed = await this.#removals.remove(name, op)
     this.#ephemeral.delete(name)
     for (const [id, one] of this.#sockets) {

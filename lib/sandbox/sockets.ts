@@ -29,6 +29,7 @@ export class Sockets {
   readonly #netns: NamespaceRef
   readonly #handed = new Set<Handed>()
   #gone = false
+  #leaving: Promise<unknown> | undefined
 
   constructor(mechanism: Mechanism, netns: NamespaceRef) {
     this.#mechanism = mechanism
@@ -74,7 +75,13 @@ export class Sockets {
     )
     // An IP literal and no second attempt: for another address Node would make another socket, in the host's namespace.
     const socket = this.#note(new Socket({ fd }).connect({ port, host, autoSelectFamily: false }))
-    return await connected(socket, timeout, signal)
+    try {
+      return await connected(socket, timeout, signal)
+    } catch (error) {
+      // The link goes before the namespace: the kernel may be the first to say that there is no way.
+      if (!signal?.aborted) await this.#leaving
+      throw this.#gone && !signal?.aborted ? gone() : error
+    }
   }
 
   /** A bound UDP socket in the sandbox. */
@@ -107,6 +114,11 @@ export class Sockets {
       this.dial({ host: target.host, port: Number(target.port) }).then(socket => callback(null, socket), callback)
     }) as unknown as Agent['createConnection']
     return agent
+  }
+
+  /** A removal has begun: what fails before its end may fail because of it. */
+  leave(removal: Promise<unknown>): void {
+    this.#leaving = removal.catch(() => {})
   }
 
   /** Destroys all that was handed out; nothing is any more afterwards. */
