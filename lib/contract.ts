@@ -111,6 +111,8 @@ export interface Endpoint {
   readonly mtu: number
   readonly ipv4?: Address
   readonly ipv6?: Address
+  /** A TAP on the host: `ifname` and `hostIfname` are its name there, `mac` and the addresses are for the guest that the VMM runs. */
+  readonly tap?: Readonly<TapOptions>
 }
 
 /** How a sandbox attaches to a network; all optional. */
@@ -121,7 +123,7 @@ export interface EndpointOptions {
   ip6?: string
   /** Default `02:42:` + the IPv4 address. */
   mac?: string
-  /** Name in the sandbox; default the lowest free `ethN`. */
+  /** Name in the sandbox; default the lowest free `ethN`. Not with `tap`. */
   ifname?: string
   /** The endpoint with the highest one gives the default route. Default 0. */
   gatewayPriority?: number
@@ -132,6 +134,12 @@ export interface EndpointOptions {
    * SR-IOV's `spoofchk`). false for what has more of them behind one port: nested bridges, microVMs. Default: the network's.
    */
   spoofCheck?: boolean
+  /**
+   * A TAP on the network's bridge, where a VMM on the host plugs its guest in, instead of a link in the sandbox; `{}` for one with all
+   * defaults (`ip tuntap add mode tap`, `ip link set master`). MAC and addresses are leased for the guest, which has to be told them;
+   * published ports lead to it. Its name is drawn by lot: `endpoint.ifname`. Only where the network has a bridge. Default: none.
+   */
+  tap?: TapOptions
 }
 
 /** A TAP device, for QEMU, Firecracker and their like (as `ip tuntap add mode tap`). */

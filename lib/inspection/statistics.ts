@@ -40,12 +40,12 @@ export async function readStats({ mechanism }: Context, store: Store, firewall: 
   return { endpoints, subnets: subnets.flat(), ports, chains }
 }
 
-/** Seen from the sandbox: what the host's end of a veth pair sends is what the sandbox receives. */
+/** Seen from the sandbox: what the host's end of a veth pair, or a TAP, sends is what the sandbox receives. */
 async function endpointStats(records: readonly SandboxRecord[], look: Look): Promise<readonly EndpointStats[]> {
   const [links] = ((await look([{ apply: { op: 'link.list' } }])) ?? [[]]) as [readonly Link[]]
-  const veths = new Map(links.filter(({ kind }) => kind === 'veth').map(({ name, stats }) => [name, stats]))
+  const outers = new Map(links.filter(({ kind }) => kind === 'veth' || kind === 'tun').map(({ name, stats }) => [name, stats]))
   const of = async (record: SandboxRecord): Promise<readonly EndpointStats[]> => {
-    const outerOf = ({ hostIfname = '' }: EndpointRecord) => veths.get(hostIfname)
+    const outerOf = ({ hostIfname = '' }: EndpointRecord) => outers.get(hostIfname)
     const insides = record.endpoints.every(outerOf) ? [] : await inside(record, look)
     return record.endpoints.map(endpoint => {
       const outer = outerOf(endpoint)

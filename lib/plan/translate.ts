@@ -21,6 +21,7 @@ const meanings: Partial<Record<Op['op'], Readonly<Record<string, Meaning>>>> = {
   'link.set': {
     EEXIST: { code: 'EXISTS', message: (name, op) => `A link called ${op.op === 'link.set' ? (op.name ?? name) : name} exists` },
   },
+  'tap.add': { EEXIST: { code: 'EXISTS', message: name => `A link called ${name} exists` } },
   'link.add': {
     // Of a pair it is the peer whose name somebody chose.
     EEXIST: { code: 'EXISTS', message: (name, op) => `A link called ${op.op === 'link.add' ? (op.peer?.name ?? name) : name} exists` },

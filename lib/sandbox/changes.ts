@@ -12,7 +12,7 @@ import type { Store } from '../state/store.js'
 import type { RedirectSelector, ValidRedirect } from '../validate/redirect-options.js'
 import type { ValidEndpointOptions } from '../validate/sandbox-options.js'
 import { type Change, changePlan, changing, healPlan, isToBeFinished } from './change-plan.js'
-import { draftEndpoint, freeIfname } from './draft.js'
+import { draftEndpoint, ifnameOf } from './draft.js'
 import { refuseOverlap } from './guest.js'
 import { held } from './held.js'
 import { openNamespace, slot } from './modes/mode.js'
@@ -165,7 +165,7 @@ export class Changes {
       ...(await this.#foreignLinks(current, signal)),
     ]
     const attachment = { ...options, network: name }
-    const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, options.ifname ?? freeIfname(taken, network), '')
+    const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, ifnameOf(attachment, taken, network), '')
     const found = await this.#networks.draftOn(name, draft, signal)
     if (found === undefined) throw notFound(name)
     const { network, drafted: endpoint } = found

@@ -12,7 +12,7 @@ import type { Plan, Step } from '../plan/op.js'
 import { changedMeanwhile, translate } from '../plan/translate.js'
 import type { SandboxRecord } from '../state/records.js'
 import type { ValidSandboxOptions } from '../validate/sandbox-options.js'
-import { draftEndpoint, draftRecord, freeIfname } from './draft.js'
+import { draftEndpoint, draftRecord, ifnameOf } from './draft.js'
 import { refuseOverlap } from './guest.js'
 import { createPlan, type Entrance, type Ground } from './plans.js'
 import { avoidPort, type PortChooser, type Refused } from './port-choice.js'
@@ -83,7 +83,7 @@ export class Creation {
           ...this.#options.attachments.flatMap(({ ifname }) => ifname ?? []),
         ]
         const field = this.#options.attachments.length > 1 ? `networks[${i}].` : ''
-        const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, attachment.ifname ?? freeIfname(taken, network), field)
+        const draft = (network: KnownNetwork) => draftEndpoint(network, attachment, ifnameOf(attachment, taken, network), field)
         const found = await this.#networks.draftOn(attachment.network, draft, signal)
         if (found === undefined) throw notFound(attachment.network)
         endpoints.push(found.drafted)

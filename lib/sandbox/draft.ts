@@ -13,6 +13,12 @@ import { formatContainerPort } from './port-grammar.js'
 
 /** An endpoint with its addresses chosen. `field` is where the options came from. */
 export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname: string, field: string): EndpointRecord {
+  const { record } = network
+  const shape = driverOf(record).shape(record)
+  if (!shape.ownMac && options.mac !== undefined)
+    throw invalid(`${field}mac`, `no value (in network ${record.name} it is that of ${record.device})`, options.mac)
+  if (options.tap && !shape.tap)
+    throw invalid(`${field}tap`, `no value (a TAP is a port of a bridge, and network ${record.name} has none)`, options.tap)
   const ipv4 = network.take(4, options.ip, `${field}ip`)
   let ipv6: ReturnType<KnownNetwork['take']>
   try {
@@ -21,11 +27,7 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     if (ipv4 && options.ip === undefined) network.release(ipv4.address)
     throw error
   }
-  const { record } = network
   const nameServers = nameServersOf(record).filter(server => (familyOf(server) === 4 ? ipv4 : ipv6) !== undefined)
-  const shape = driverOf(record).shape(record)
-  if (!shape.ownMac && options.mac !== undefined)
-    throw invalid(`${field}mac`, `no value (in network ${record.name} it is that of ${record.device})`, options.mac)
   const address = (choice: typeof ipv4) =>
     choice && {
       address: choice.address,
@@ -37,7 +39,7 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     driver: record.driver,
     networkId: record.id,
     ifname,
-    ...(shape.hostEnd && { hostIfname: `veth${randomBytes(4).toString('hex').slice(0, 7)}` }),
+    ...(shape.hostEnd && { hostIfname: options.tap ? ifname : drawIfname('veth') }),
     mac: shape.ownMac ? (options.mac ?? (ipv4 ? macOfIpv4(ipv4.address) : randomMac())) : record.mac,
     mtu: record.mtu,
     ...(ipv4 && { ipv4: address(ipv4) }),
@@ -48,6 +50,7 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     ...(nameServers.length > 0 && { nameServers }),
     ...(record.bindAddress && { bindAddress: record.bindAddress }),
     ...(!(options.spoofCheck ?? record.spoofCheck ?? true) && { spoofCheck: false }),
+    ...(options.tap && { tap: options.tap }),
   }
 }
 
@@ -56,9 +59,19 @@ function gatewayOf({ gateway, reserved }: SubnetRecord): string {
   return reserved?.DefaultGatewayIPv4 ?? reserved?.DefaultGatewayIPv6 ?? gateway
 }
 
-/** The lowest name of a network's prefix (`ethN`) that is free. */
-export function freeIfname(taken: readonly string[], { record: { ifnamePrefix = 'eth' } }: KnownNetwork): string {
+/** The name of a new endpoint's link: as asked for, or the lowest of the network's prefix (`ethN`) that is free; a TAP's is drawn by lot. */
+export function ifnameOf(
+  { ifname, tap }: Attachment,
+  taken: readonly string[],
+  { record: { ifnamePrefix = 'eth' } }: KnownNetwork,
+): string {
+  if (ifname !== undefined) return ifname
+  if (tap) return drawIfname('tap')
   for (let n = 0; ; n++) if (!taken.includes(`${ifnamePrefix}${n}`)) return `${ifnamePrefix}${n}`
+}
+
+function drawIfname(prefix: string): string {
+  return `${prefix}${randomBytes(4).toString('hex').slice(0, 7)}`
 }
 
 /** The record of a sandbox without endpoints and ports yet. */

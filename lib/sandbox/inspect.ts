@@ -135,10 +135,21 @@ function networksOf(sandbox: SandboxRecord): readonly (readonly [name: string, n
     Links: null,
     Aliases: endpoint && endpoint.aliases.length > 0 ? endpoint.aliases : null,
     ...addresses(sandbox, endpoint, endpointKeys),
-    DriverOpts: null,
+    DriverOpts: endpoint?.tap ? tapOptions(endpoint, endpoint.tap) : null,
   })
   if (endpoints.length === 0) return mode === 'container' ? [] : [[mode === 'host' ? 'host' : 'none', network(undefined)]]
   return endpoints.map(endpoint => [endpoint.network, network(endpoint)] as const).sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
+/** Of its driver's options Docker keeps texts only. */
+function tapOptions({ ifname }: EndpointRecord, { owner, group, vnetHdr, multiQueue }: NonNullable<EndpointRecord['tap']>) {
+  return {
+    'netmode.tap': ifname,
+    ...(owner !== undefined && { 'netmode.tap.owner': `${owner}` }),
+    ...(group !== undefined && { 'netmode.tap.group': `${group}` }),
+    'netmode.tap.vnet_hdr': `${vnetHdr}`,
+    'netmode.tap.multi_queue': `${multiQueue}`,
+  }
 }
 
 /** These keys of an endpoint, in this order; empty without one. */

@@ -92,6 +92,14 @@ const networkRecord = z.object({
 
 const address = z.object({ address: z.string(), prefix: z.int(), gateway: z.optional(z.string()) })
 
+/** How a TAP is to be made. */
+const tap = {
+  owner: z.optional(z.int()),
+  group: z.optional(z.int()),
+  vnetHdr: z.boolean(),
+  multiQueue: z.boolean(),
+}
+
 const endpoint = z.object({
   network: z.string(),
   driver,
@@ -113,6 +121,8 @@ const endpoint = z.object({
   spoofCheck: z.exactOptional(z.boolean()),
   /** Of its network: default addresses of published ports. */
   bindAddress: z.optional(z.array(z.string())),
+  /** It is a TAP on the host, called `hostIfname`, and `ifname` as well. */
+  tap: z.exactOptional(z.object(tap)),
 })
 
 const port = z.object({
@@ -141,10 +151,7 @@ const guest = z.object({
   mac: z.string(),
   gatewayMac: z.string(),
   mtu: z.int(),
-  owner: z.optional(z.int()),
-  group: z.optional(z.int()),
-  vnetHdr: z.boolean(),
-  multiQueue: z.boolean(),
+  ...tap,
 })
 
 const sandboxRecord = z.object({

@@ -25,7 +25,7 @@ import {
   sandboxName,
   searchDomain,
 } from './guards.js'
-import { guestOptions, type ValidGuest } from './guest-options.js'
+import { guestOptions, tapOptions, type ValidGuest, type ValidTap } from './guest-options.js'
 
 export interface ValidEndpointOptions {
   readonly ip?: string
@@ -36,6 +36,8 @@ export interface ValidEndpointOptions {
   readonly aliases: readonly string[]
   /** Absent: as the network has it. */
   readonly spoofCheck?: boolean
+  /** A TAP on the host instead of a link in the sandbox. */
+  readonly tap?: ValidTap
 }
 
 /** One network to attach to. */
@@ -74,6 +76,7 @@ const endpointKeys = [
   'gatewayPriority',
   'aliases',
   'spoofCheck',
+  'tap',
 ] as const satisfies readonly (keyof EndpointOptions)[]
 type EndpointKey = (typeof endpointKeys)[number]
 
@@ -83,6 +86,8 @@ export function endpointOptions(input: unknown = {}, field = ''): ValidEndpointO
 }
 
 function readEndpoint(fields: Fields<EndpointKey>): ValidEndpointOptions {
+  if (fields.has('tap') && fields.has('ifname'))
+    throw invalid(fields.path('ifname'), "no value beside tap (a TAP's name on the host is drawn by lot)", fields.raw('ifname'))
   return present({
     ip: fields.optional('ip', hostIpv4),
     ip6: fields.optional('ip6', hostIpv6),
@@ -91,6 +96,7 @@ function readEndpoint(fields: Fields<EndpointKey>): ValidEndpointOptions {
     gatewayPriority: fields.optional('gatewayPriority', integer(-(2 ** 31), 2 ** 31 - 1)) ?? 0,
     aliases: [...new Set(fields.optional('aliases', array(hostname)) ?? [])],
     spoofCheck: fields.optional('spoofCheck', boolean),
+    tap: fields.optional('tap', tapOptions),
   })
 }
 

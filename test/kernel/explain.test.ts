@@ -58,6 +58,7 @@ const sh = (text: string): Promise<string> => empty.run('sh', '-euc', text)
 const withoutRandom = (text: string): string =>
   text
     .replaceAll(/\bveth[0-9a-f]{7}\b/g, 'VETH')
+    .replaceAll(/\btap[0-9a-f]{7}\b/g, 'TAP')
     .replaceAll(/\bbr-[0-9a-f]{12}\b/g, 'BRIDGE')
     .replaceAll(/(?<=type bridge.*|address )[0-9a-f]{2}(:[0-9a-f]{2}){5}/g, 'MAC')
     .replaceAll(/\btry-[0-9a-f]{11}\b/g, 'TRIAL')
@@ -192,6 +193,13 @@ describe('with the other drivers, the explanation of', () => {
     expect(await picture(empty, [])).toEqual(before)
   }
 
+  const { test: withTun } = requires('root', 'program:nft', 'program:sysctl', '/dev/net/tun')
+  withTun.each([{}, { owner: 7, group: 8, vnetHdr: true, multiQueue: true }])('a bridge and a sandbox with a TAP on it, %o', tap =>
+    both(
+      { name: 'lan', subnets: ['10.8.0.0/24', 'fd00:8::/64'], icc: false },
+      { ip: '10.8.0.77', ip6: 'fd00:8::77', publish: ['8080:80'], tap },
+    ),
+  )
   test('a ptp network and a sandbox', () =>
     both(
       { name: 'lines', driver: 'ptp', subnets: ['10.8.0.0/24', 'fd00:8::/64'] },

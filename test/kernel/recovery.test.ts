@@ -1,7 +1,7 @@
 /** What a dead process, or somebody else, left behind is put right at the next opening, and nothing but that. */
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect } from 'vitest'
-import { type Host, type NetworkOptions, openHost } from '../../lib/index.js'
+import { type Host, type NetworkOptions, openHost, type SandboxOptions } from '../../lib/index.js'
 import type { Plan } from '../../lib/plan/op.js'
 import { open, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
@@ -386,7 +386,7 @@ describe('with the other drivers, a process killed in the middle leaves it as it
   const { test: withMacvlan } = requires('root', 'link:macvlan')
 
   /** The making of the network, then of a sandbox on it. */
-  async function killBoth(network: NetworkOptions, publish: readonly string[]): Promise<void> {
+  async function killBoth(network: NetworkOptions, publish: readonly string[], options: Partial<SandboxOptions> = {}): Promise<void> {
     const { name } = network
     const none = async (host: Host) => expect(await host.networks.list()).toEqual([])
     await killEverywhere({ stage: none, act: host => host.networks.create(network) }, async (before, after, { at, length }) => {
@@ -395,7 +395,7 @@ describe('with the other drivers, a process killed in the middle leaves it as it
     })
     const empty = await world()
     const stage = (host: Host) => host.networks.ensure(network)
-    const act = (host: Host) => host.sandboxes.create({ name: 'web', network: name, publish })
+    const act = (host: Host) => host.sandboxes.create({ name: 'web', network: name, publish, ...options })
     await killEverywhere({ stage, act }, async (before, after, { at, length }) => {
       if (at < length) expect(after, `killed before op ${at}`).toEqual(before)
       else expect((await opened(find)).endpoints).toMatchObject([{ network: name }])
@@ -407,6 +407,8 @@ describe('with the other drivers, a process killed in the middle leaves it as it
     expect(await world()).toEqual(empty)
   }
 
+  const { test: withTun } = requires('root', '/dev/net/tun')
+  withTun('a TAP on a bridge', () => killBoth({ name: 'lan', subnets: ['10.8.0.0/24', 'fd00:8::/64'] }, ['8080:80'], { tap: {} }))
   test('ptp', () => killBoth({ name: 'lines', driver: 'ptp', subnets: ['10.8.0.0/24', 'fd00:8::/64'] }, ['8080:80']))
   withMacvlan('macvlan', () => killBoth({ name: 'lan', driver: 'macvlan', parent: 'eth0', subnets: [gateways] }, []))
   test('a bridge with an uplink', () => killBoth({ name: 'lan', parent: 'eth0', subnets: [gateways] }, []))

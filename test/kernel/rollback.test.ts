@@ -185,6 +185,20 @@ describe('with the other drivers', () => {
     expect((await host.sandboxes.create(sandbox)).endpoints).toMatchObject([{ ipv4: { prefix: 32 }, ipv6: { prefix: 128 } }])
   })
 
+  const { test: withTun } = requires('root', '/dev/net/tun')
+  withTun('a sandbox with a TAP on a bridge, and a TAP that is attached later, at every place', async () => {
+    await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/29', 'fd00:9::/125'], icc: false })
+    await host.networks.create({ name: 'far', subnets: ['10.8.0.0/29'] })
+    const sandbox: SandboxOptions = { name: 'vm', network: 'lan', tap: { owner: 7 }, ...twoPorts }
+    expect(await breakEverywhere(() => host.sandboxes.create(sandbox), inTurn)).toBeGreaterThan(30)
+    const vm = await host.sandboxes.create(sandbox)
+    expect(vm.endpoints).toMatchObject([{ ipv4: { prefix: 29 }, tap: { owner: 7 } }])
+    expect(await breakEverywhere(() => vm.attach('far', { tap: {} }), inTurn)).toBeGreaterThan(10)
+    expect(await vm.attach('far', { tap: {} })).toMatchObject({ network: 'far', tap: { vnetHdr: false } })
+    expect(await breakEverywhere(() => vm.detach('far'), inTurn, 1)).toBeGreaterThan(7)
+    expect(await vm.detach('far')).toBe(true)
+  })
+
   withMacvlan('a macvlan network and its sandboxes, at every place', async () => {
     const network = { name: 'lan', driver: 'macvlan', parent: 'eth0', ...onLan } as const
     expect(await breakEverywhere(() => host.networks.create(network), inTurn)).toBeGreaterThan(4)

@@ -13,9 +13,8 @@ export interface GuestSeat {
   /** Path of the namespace that has the TAP. */
   readonly netns: string
   readonly tap: string
-  readonly address: string
-  readonly prefix: number
-  readonly gateway: string
+  /** Each family that it has. */
+  readonly addresses: readonly { readonly address: string; readonly prefix: number; readonly gateway?: string }[]
   readonly mac: string
 }
 
@@ -42,6 +41,13 @@ export class FakeGuests implements AsyncDisposable {
     return guests
   }
 
+  /** A guest's namespace, where its link is `eth0`. */
+  namespaceOf(index: number): PrivateNamespace {
+    const namespace = this.#namespaces[index]
+    if (namespace === undefined) throw new Error(`there is no guest ${index}`)
+    return namespace
+  }
+
   /** The place in a guest. */
   at(index: number): Peer {
     const peer = this.#peers[index]
@@ -57,10 +63,12 @@ export class FakeGuests implements AsyncDisposable {
 }
 
 /** What an image does at its boot. */
-function bootLines(name: string, { address, prefix, gateway, mac }: GuestSeat): string[] {
+function bootLines(name: string, { addresses, mac }: GuestSeat): string[] {
   return [
     `ip -n ${name} link set eth0 address ${mac} up`,
-    `ip -n ${name} address add ${address}/${prefix} dev eth0`,
-    `ip -n ${name} route add default via ${gateway}`,
+    ...addresses.flatMap(({ address, prefix, gateway }) => [
+      `ip -n ${name} address add ${address}/${prefix} dev eth0 ${address.includes(':') ? 'nodad' : ''}`,
+      ...(gateway === undefined ? [] : [`ip -n ${name} route add default via ${gateway}`]),
+    ]),
   ]
 }

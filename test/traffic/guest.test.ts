@@ -27,7 +27,8 @@ const slot = { address: '172.16.0.2/30' }
 /** Where the sandbox's guest is plugged in. */
 function seatOf({ netns, guest }: Sandbox): GuestSeat {
   if (guest === undefined) throw new Error('it has no guest')
-  return { netns, ...guest }
+  const { tap, mac, address, prefix, gateway } = guest
+  return { netns, tap, mac, addresses: [{ address, prefix, gateway }] }
 }
 
 const withoutCounts = (rules: string): string => rules.replaceAll(/ counter packets \d+ bytes \d+/g, '')
@@ -122,7 +123,10 @@ describe('a microVM slot', () => {
     const vm = await host.sandboxes.create({ name: 'vm', guest: { address: '172.16.0.2/29' } })
     await using outside = new Peer(machine.outside.netns)
     await greet(outside, '0.0.0.0', 9000)
-    await using guests = await FakeGuests.start({ ...seatOf(vm), address: '172.16.0.3' })
+    await using guests = await FakeGuests.start({
+      ...seatOf(vm),
+      addresses: [{ address: '172.16.0.3', prefix: 29, gateway: '172.16.0.1' }],
+    })
     expect(await ask(guests.at(0), '198.51.100.2', 9000, { quiet: true })).toBe('silent')
   })
 

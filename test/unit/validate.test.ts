@@ -439,6 +439,11 @@ describe('sandboxOptions', () => {
     [{ gatewayPriority: 2 ** 31 }, 'gatewayPriority'],
     [{ aliases: ['a b'] }, 'aliases[0]'],
     [{ netns: 'x' }, 'netns'],
+    [{ tap: { queues: 2 } }, 'tap.queues'],
+    [{ tap: true }, 'tap'],
+    [{ tap: { owner: -1 } }, 'tap.owner'],
+    [{ tap: {}, ifname: 'tap0' }, 'ifname'],
+    [{ networks: [{ network: 'lan', tap: { vnetHdr: 'yes' } }] }, 'networks[0].tap.vnetHdr'],
     [{ guest: {} }, 'guest.address'],
     [{ guest: { address: '172.16.0.2' } }, 'guest.address'],
     [{ guest: { address: '172.16.0.0/30' } }, 'guest.address'], // the block's own

@@ -1,8 +1,8 @@
-/** The bridge driver: a bridge per network, a veth pair per endpoint. Every function only writes ops. */
+/** The bridge driver: a bridge per network, a veth pair or a TAP per endpoint. Every function only writes ops. */
 import type { FirewallNetwork } from '../../firewall/ruleset.js'
 import { networkElements, networkRoutes, networkSysctls, type Sender, senderSteps } from '../../firewall/ruleset.js'
 import { linkGroup } from '../../plan/link-group.js'
-import type { Step } from '../../plan/op.js'
+import type { LinkRef, Step } from '../../plan/op.js'
 import type { AdoptedRecord, EndpointRecord, NetworkRecord } from '../../state/records.js'
 import { broadcastOf, familyOf, prefixOf } from '../cidr.js'
 import { namePort, nameServersOf } from '../name-servers.js'
@@ -120,11 +120,13 @@ function removeSteps(network: NetworkRecord): Step[] {
 }
 
 /** One veth pair: the peer is born in the sandbox with its final name, the host's end on the bridge and up. */
-function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, defaults, hairpin }: Attachment): Step[] {
+function attachSteps(attachment: Attachment): Step[] {
+  const { sandbox, network, endpoint, slot, gateways, defaults, hairpin } = attachment
+  if (endpoint.tap) return tapSteps(attachment, endpoint.tap)
   const { ifname, mac, mtu } = endpoint
   const inside = { name: ifname }
   const host = hostEnd(endpoint)
-  const master = deviceIndex === undefined ? { name: network.device } : { name: network.device, index: deviceIndex }
+  const master = masterOf(attachment)
   const isolated = !network.icc
   return [
     {
@@ -159,6 +161,48 @@ function attachSteps({ sandbox, network, endpoint, deviceIndex, slot, gateways, 
   ]
 }
 
+/**
+ * A TAP, which is a port as the host's end of a veth pair is. Its own MAC is never the guest's: the kernel would keep for itself what is
+ * meant for that. It carries nothing until a VMM has opened it, so there is nothing to announce yet.
+ */
+function tapSteps(attachment: Attachment, { owner, group, vnetHdr, multiQueue }: NonNullable<EndpointRecord['tap']>): Step[] {
+  const { sandbox, network, endpoint, hairpin } = attachment
+  const { mac, mtu } = endpoint
+  const link = hostEnd(endpoint)
+  const isolated = !network.icc
+  return [
+    {
+      apply: {
+        op: 'tap.add',
+        name: link.name,
+        ...(owner !== undefined && { owner }),
+        ...(group !== undefined && { group }),
+        vnetHdr,
+        multiQueue,
+        linkGroup,
+      },
+      undo: { op: 'link.delete', links: [link], missingOk: true },
+    },
+    {
+      apply: {
+        op: 'link.set',
+        link,
+        mac: humbleMac(mac),
+        mtu,
+        master: masterOf(attachment),
+        up: true,
+        alias: `netmode:${sandbox}/${network.name}`,
+        ...((hairpin || isolated) && { port: { hairpin, isolated } }),
+      },
+    },
+  ]
+}
+
+/** The bridge; by its index, where that is known. */
+function masterOf({ network, deviceIndex }: Attachment): LinkRef {
+  return { name: network.device, ...(deviceIndex !== undefined && { index: deviceIndex }) }
+}
+
 /** A MAC that a bridge without one of its own, which takes the lowest of its ports, doesn't take from us. */
 function humbleMac(mac: string): string {
   return `${mac.startsWith('fe') ? 'fa' : 'fe'}${mac.slice(2)}`
@@ -169,7 +213,6 @@ function broadcast(subnet: string): { broadcast?: string } {
   return address === undefined ? {} : { broadcast: address }
 }
 
-/** A bridge per network, a veth pair per endpoint. */
 /** An endpoint as a port that is held to its own addresses. */
 function senderOf(endpoint: EndpointRecord): Sender {
   const { mac, ipv4, ipv6, spoofCheck = true } = endpoint
@@ -181,6 +224,7 @@ function senderOf(endpoint: EndpointRecord): Sender {
   }
 }
 
+/** A bridge per network, a veth pair or a TAP per endpoint. */
 export const bridge: Driver = {
   createSteps,
   removeSteps,
@@ -189,5 +233,5 @@ export const bridge: Driver = {
   linkFirewallSteps: (sandbox, endpoint) => senderSteps(sandbox, senderOf(endpoint)),
   attachSteps,
   linkOf: endpoint => ({ at: 'host', link: hostEnd(endpoint) }),
-  shape: ({ parent }) => ({ hostEnd: true, ownMac: true, ownLink: false, lan: parent !== undefined }),
+  shape: ({ parent }) => ({ hostEnd: true, tap: true, ownMac: true, ownLink: false, lan: parent !== undefined }),
 }

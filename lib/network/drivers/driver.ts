@@ -23,6 +23,8 @@ export interface Attachment {
 export interface EndpointShape {
   /** It has an end on the host, which gets a name. */
   readonly hostEnd: boolean
+  /** It may be a TAP on the host as well. */
+  readonly tap: boolean
   /** It has a MAC of its own. Without, it has that of the network's device. */
   readonly ownMac: boolean
   /** Nobody else is on its link: every other address is behind the gateway, so its own has no room beside it (/32, /128). */

@@ -20,7 +20,7 @@ export function childDriver({ kind, ownMac, mode }: ChildKind): Driver {
     usesFirewall: () => false,
     firewallSteps: () => [],
     linkFirewallSteps: () => [],
-    shape: network => ({ hostEnd: false, ownMac: ownMac(network), ownLink: false, lan: true }),
+    shape: network => ({ hostEnd: false, tap: false, ownMac: ownMac(network), ownLink: false, lan: true }),
     attachSteps: ({ network, endpoint, deviceIndex, slot, gateways, defaults, sandbox }: Attachment) => {
       return [
         {

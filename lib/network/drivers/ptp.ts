@@ -109,7 +109,7 @@ export const ptp: Driver = {
   firewallSteps,
   linkFirewallSteps: (sandbox, endpoint) =>
     linkElements(sandbox, hostEnd(endpoint).name, (endpoint.ipv4 ?? endpoint.ipv6)?.gateway === undefined),
-  shape: () => ({ hostEnd: true, ownMac: true, ownLink: true, lan: false }),
+  shape: () => ({ hostEnd: true, tap: false, ownMac: true, ownLink: true, lan: false }),
   attachSteps,
   linkOf: endpoint => ({ at: 'host', link: hostEnd(endpoint) }),
 }
