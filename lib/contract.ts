@@ -155,22 +155,26 @@ export interface TapOptions {
 }
 
 /**
- * A virtual machine in a sandbox, which takes the sandbox's place on its networks: what reaches the sandbox's IPv4 addresses (published
+ * A virtual machine in a sandbox, which takes the sandbox's place on its networks: what reaches the sandbox's addresses (published
  * ports, its neighbours) reaches the guest, and the guest goes out with the sandbox's address. Inside it has always the same address and
  * MAC, and so has its gateway, so that any number of sandboxes hold guests that were restored from one snapshot.
  */
 export interface GuestOptions extends TapOptions {
   /** The guest's IPv4 address and the block that it shares with its gateway: `172.16.0.2/30`. Overlaps no network of the sandbox. */
   address: string
+  /** The same in IPv6: `fd00::2/126`. Default: the guest has no IPv6, and its link carries none. */
+  address6?: string
   /** Name of the TAP in the sandbox, for QEMU's `ifname` or Firecracker's `host_dev_name`. Default `tap0`. */
   tap?: string
   /** The TAP's address, the guest's default gateway. Default: the first of the block that isn't the guest's. */
   gateway?: string
+  /** The same in IPv6; only with `address6`. */
+  gateway6?: string
   /** The guest's MAC, to be given to the VMM. Default `06:00:` + the address. */
   mac?: string
   /** The TAP's MAC, which a snapshot of the guest remembers. Default `02:42:` + the gateway. */
   gatewayMac?: string
-  /** bytes; the guest has to have the same. Default 1500. */
+  /** bytes; the guest has to have the same. Default 1500; with `address6` at least 1280 (RFC 8200). */
   mtu?: number
 }
 
@@ -182,6 +186,7 @@ export interface Guest {
   /** bits */
   readonly prefix: number
   readonly gateway: string
+  readonly ipv6?: Required<Address>
   readonly mac: string
   readonly gatewayMac: string
   /** bytes */

@@ -1,6 +1,6 @@
 /** How flags are read: Docker's ways of writing lists, labels and filters, as the library's options. */
 import { InvalidArgumentError } from 'commander'
-import type { EndpointOptions, Filter, Labels, Mode, PortInput, SandboxOptions } from '../contract.js'
+import type { EndpointOptions, Filter, Labels, Mode, PortInput, SandboxOptions, TapOptions } from '../contract.js'
 import { invalid } from '../errors.js'
 import { parsePublish } from '../sandbox/port-grammar.js'
 
@@ -76,11 +76,12 @@ export interface EndpointFlags {
   readonly alias?: readonly string[]
   readonly gwPriority?: number
   readonly spoofCheck?: boolean
+  readonly tap?: TapOptions
 }
 
 /** As the library names them. */
-export function endpoint({ ip, ip6, mac, ifname, alias, gwPriority, spoofCheck }: EndpointFlags): EndpointOptions {
-  return given({ ip, ip6, mac, ifname, aliases: alias, gatewayPriority: gwPriority, spoofCheck })
+export function endpoint({ ip, ip6, mac, ifname, alias, gwPriority, spoofCheck, tap }: EndpointFlags): EndpointOptions {
+  return given({ ip, ip6, mac, ifname, aliases: alias, gatewayPriority: gwPriority, spoofCheck, tap })
 }
 
 /** `--network NAME`, or Docker's long form `name=NAME,ip=…,ip6=…,mac-address=…,alias=…,gw-priority=…`. */

@@ -32,7 +32,7 @@ function graphObject(networks: readonly Shown[], sandboxes: readonly Sandbox[]):
       subnets,
       internal: info.Internal,
     })),
-    sandboxes: sandboxes.map(({ name, mode, endpoints, ports }) => ({ name, mode, endpoints, ports })),
+    sandboxes: sandboxes.map(({ name, mode, guest, endpoints, ports }) => ({ name, mode, ...(guest && { guest }), endpoints, ports })),
   }
 }
 
@@ -55,14 +55,15 @@ export function drawing(networks: readonly Shown[], sandboxes: readonly Sandbox[
       const at = sandbox.endpoints.findIndex(endpoint => endpoint.network === network.name)
       const endpoint = sandbox.endpoints[at]
       if (endpoint === undefined) return []
-      return { text: endpointText(sandbox, endpoint), below: at === 0 ? [...sandbox.ports.map(portNode), ...sharing(sandbox.name)] : [] }
+      const below = at === 0 ? [...guestNodes(sandbox), ...sandbox.ports.map(portNode), ...sharing(sandbox.name)] : []
+      return { text: endpointText(sandbox, endpoint), below }
     })
   const alone = sandboxes
     .filter(({ endpoints, mode }) => endpoints.length === 0 && mode !== 'container')
     .map(
-      ({ name, mode }): Node => ({
-        text: `${name} (${mode === 'host' ? "the host's own namespace" : 'no network'})`,
-        below: sharing(name),
+      (sandbox): Node => ({
+        text: `${sandbox.name} (${sandbox.mode === 'host' ? "the host's own namespace" : 'no network'})`,
+        below: [...guestNodes(sandbox), ...sharing(sandbox.name)],
       }),
     )
   return draw({
@@ -81,9 +82,15 @@ function networkText({ network: { name, driver, device, subnets }, info: { Inter
   return [`${name}:`, driver, device ?? '', ...addresses, ...(Internal === true ? ['(internal)'] : [])].filter(Boolean).join(' ')
 }
 
-function endpointText({ name }: Sandbox, { ifname, hostIfname, ipv4, ipv6 }: Endpoint): string {
+function endpointText({ name }: Sandbox, { ifname, hostIfname, ipv4, ipv6, tap }: Endpoint): string {
   const addresses = [ipv4, ipv6].flatMap(one => (one ? one.address : []))
-  return [hostIfname ? `${hostIfname} ── ` : '', `${name} `, ifname, ...addresses.map(one => ` ${one}`)].join('')
+  return [hostIfname ? `${hostIfname} ── ` : '', `${name} `, tap ? 'guest' : ifname, ...addresses.map(one => ` ${one}`)].join('')
+}
+
+/** A virtual machine behind a TAP inside. */
+function guestNodes({ guest }: Sandbox): readonly Node[] {
+  if (guest === undefined) return []
+  return [{ text: [guest.tap, '──', 'guest', guest.address, ...(guest.ipv6 ? [guest.ipv6.address] : [])].join(' '), below: [] }]
 }
 
 function portNode({ hostIp, hostPort, containerPort, protocol }: PublishedPort): Node {

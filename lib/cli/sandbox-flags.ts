@@ -1,13 +1,15 @@
 /** The flags that `run`, `create` and `explain create` have in common: `docker run`'s, as far as they are about networking. */
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
-import type { SandboxOptions } from '../contract.js'
+import type { GuestOptions, SandboxOptions } from '../contract.js'
 import { attachment, type EndpointFlags, endpoint, given, labels, onOff, portInputs, repeat, wholeNumber } from './flags.js'
+import { guestFlag, tapFlag } from './guest-flags.js'
 
 export interface SandboxFlags extends EndpointFlags {
   readonly name?: string
   readonly network?: readonly string[]
   readonly netns?: string
+  readonly guest?: GuestOptions
   readonly publish?: readonly string[]
   readonly publishAll?: boolean
   readonly allow?: readonly string[]
@@ -30,6 +32,7 @@ export function addEndpointFlags(command: Command): Command {
     .option('--alias <name>', 'further name on the network (repeatable)', repeat)
     .option('--gw-priority <number>', 'the endpoint with the highest one gives the default route (default: 0)', wholeNumber)
     .option('--spoof-check <on|off>', 'may it send with its own addresses only? (default: as the network has it)', onOff)
+    .option('--tap <on|keys>', 'a TAP on the bridge for a VMM on the host: on, or owner=,group=,vnet-hdr,multi-queue', tapFlag)
 }
 
 export function addSandboxFlags(command: Command): Command {
@@ -37,6 +40,11 @@ export function addSandboxFlags(command: Command): Command {
     .option('--name <name>', 'name of the sandbox (default: a new one)')
     .option('--network <network>', 'bridge, host, none, container:NAME or a network (repeatable for networks)', repeat)
     .option('--netns <path>', 'use this network namespace instead of a new one')
+    .option(
+      '--guest <address/prefix|keys>',
+      'hold a virtual machine behind a TAP: address=,address6=,tap=,gateway=,mac=,mtu=,owner=…',
+      guestFlag,
+    )
     .option('-p, --publish <port>', '[ip:][hostPort:]containerPort[/protocol] (repeatable)', repeat)
     .option('--allow <cidr>', 'only from there may the ports of -p be asked (repeatable)', repeat)
     .option('-P, --publish-all', 'publish all exposed ports on random host ports')
@@ -59,6 +67,7 @@ export function sandboxOptions(flags: SandboxFlags): SandboxOptions {
     ...endpoint(flags),
     ...given({
       netns: flags.netns,
+      guest: flags.guest,
       publish: portInputs(flags.publish, flags.allow),
       publishAll: flags.publishAll,
       expose: flags.expose,

@@ -54,8 +54,8 @@ function arrow({ hostIp, hostPort, containerPort, protocol }: PublishedPort): st
   return `${hostIp.includes(':') ? `[${hostIp}]` : hostIp}:${hostPort}->${containerPort}/${protocol}`
 }
 
-function summary({ id, name, mode, netns, labels, ephemeral, endpoints, ports }: Sandbox): object {
-  return { id, name, mode, netns, labels, ephemeral, endpoints, ports }
+function summary({ id, name, mode, netns, labels, ephemeral, guest, endpoints, ports }: Sandbox): object {
+  return { id, name, mode, netns, labels, ephemeral, ...(guest && { guest }), endpoints, ports }
 }
 
 /** `inspect NAME…`: an array in Docker's shape. */

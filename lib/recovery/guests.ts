@@ -29,7 +29,7 @@ export async function guestRepairs(
         { apply: { op: 'lock', path, mode: 'exclusive', immediate: true } },
         { apply: { op: 'expect.unchanged', path: layout.sandboxRecord(name), text: format(record) } },
         openNamespace(netns),
-        ...guestTable(slot, guest.tap, guest.address),
+        ...guestTable(slot, guest),
       ],
     })
   }

@@ -89,7 +89,7 @@ export class Creation {
         endpoints.push(found.drafted)
         networks.push(found.network)
       }
-      refuseOverlap(record.guest, endpoints, 'guest.address')
+      refuseOverlap(record.guest, endpoints)
       const ports = await this.#ports.choose(this.#requests(), endpoints, this.#refused, { field: 'publish', signal })
       return { record: { ...record, endpoints, ports }, networks, entrance }
     } catch (error) {

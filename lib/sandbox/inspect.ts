@@ -1,7 +1,7 @@
 /** A sandbox in the shape of `docker inspect`, as far as networking goes: Docker's keys, in its order. */
 import type { PortCounter, Redirect, SandboxInfo } from '../contract.js'
 import { endpointId } from '../network/inspect.js'
-import type { EndpointRecord, PortRecord, RedirectRecord, SandboxRecord } from '../state/records.js'
+import type { EndpointRecord, GuestRecord, PortRecord, RedirectRecord, SandboxRecord } from '../state/records.js'
 import type { EtcPaths } from './files.js'
 import { formatContainerPort, formatHostAddress } from './port-grammar.js'
 
@@ -53,6 +53,7 @@ export function sandboxInfo(sandbox: SandboxRecord, { netnsPath, files: etc, cou
       Networks: Object.fromEntries(networksOf(sandbox)),
     },
     // What Docker has no word for.
+    ...(sandbox.guest && { Guest: guestInfo(sandbox.guest) }),
     PortCounters: counters.map(({ hostIp, hostPort, connections, packets, bytes, allow, ...port }) => ({
       HostIp: hostIp,
       HostPort: String(hostPort),
@@ -65,6 +66,22 @@ export function sandboxInfo(sandbox: SandboxRecord, { netnsPath, files: etc, cou
     Redirects: (sandbox.redirects ?? [])
       .map(publicRedirect)
       .map(({ protocol, port, to }) => ({ Port: `${port}/${protocol}`, To: String(to) })),
+  }
+}
+
+/** In the words of Docker's endpoints. */
+function guestInfo({ tap, address, prefix, gateway, ipv6, mac, gatewayMac, mtu, owner, group, vnetHdr, multiQueue }: GuestRecord) {
+  return {
+    Tap: { Name: tap, Owner: owner ?? null, Group: group ?? null, VnetHdr: vnetHdr, MultiQueue: multiQueue },
+    IPAddress: address,
+    IPPrefixLen: prefix,
+    Gateway: gateway,
+    GlobalIPv6Address: ipv6?.address ?? '',
+    GlobalIPv6PrefixLen: ipv6?.prefix ?? 0,
+    IPv6Gateway: ipv6?.gateway ?? '',
+    MacAddress: mac,
+    GatewayMacAddress: gatewayMac,
+    MTU: mtu,
   }
 }
 

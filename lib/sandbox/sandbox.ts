@@ -30,6 +30,7 @@ import { redirectOptions, redirectSelector } from '../validate/redirect-options.
 import { endpointOptions } from '../validate/sandbox-options.js'
 import { publicEndpoint } from './endpoint.js'
 import { etcFiles, etcPaths } from './files.js'
+import { publicGuest } from './guest.js'
 import { publicRedirect } from './inspect.js'
 import { portRefs, publishInputs } from './port-grammar.js'
 import type { Sandboxes } from './sandboxes.js'
@@ -67,9 +68,7 @@ export class SandboxHandle {
     return this.#record.ephemeral !== undefined
   }
   get guest(): Guest | undefined {
-    if (this.#record.guest === undefined) return undefined
-    const { tap, address, prefix, gateway, mac, gatewayMac, mtu } = this.#record.guest
-    return { tap, address, prefix, gateway, mac, gatewayMac, mtu }
+    return this.#record.guest && publicGuest(this.#record.guest)
   }
   get endpoints(): readonly Endpoint[] {
     return this.#record.endpoints.map(publicEndpoint)

@@ -148,6 +148,7 @@ const guest = z.object({
   address: z.string(),
   prefix: z.int(),
   gateway: z.string(),
+  ipv6: z.exactOptional(z.object({ address: z.string(), prefix: z.int(), gateway: z.string() })),
   mac: z.string(),
   gatewayMac: z.string(),
   mtu: z.int(),

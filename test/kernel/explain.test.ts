@@ -147,16 +147,19 @@ describe('the explanation of', () => {
     expect(await picture(empty, [])).toEqual(before)
   })
 
-  test.each([{}, { tap: 'vm0', owner: 7, group: 8, vnetHdr: true, multiQueue: true }])('a sandbox with a guest, %o', async tap => {
-    const lan = { name: 'lan', subnets: ['10.9.0.0/24'] }
-    const options = { name: 'vm', network: 'lan', ip: '10.9.0.77', publish: ['8080:80'], guest: { address: '172.16.0.2/30', ...tap } }
-    const network = await same(() => host.networks.create(lan), 'networks.create', lan)
-    const sandbox = await same(() => host.sandboxes.create(options), 'sandboxes.create', options)
-    expect(sandbox).toMatch(/^ip -n vm tuntap add dev \w+ mode tap/m)
-    expect(sandbox).toMatch(/^ip netns exec vm nft 'add rule inet netmode prerouting .* dnat ip to 172.16.0.2'$/m)
-    await compare([network, sandbox], ['vm'])
-    await sh('ip netns delete vm')
-  })
+  test.each([{}, { address6: 'fd16::2/126', tap: 'vm0', owner: 7, group: 8, vnetHdr: true, multiQueue: true }])(
+    'a sandbox with a guest, %o',
+    async tap => {
+      const lan = { name: 'lan', subnets: ['10.9.0.0/24'] }
+      const options = { name: 'vm', network: 'lan', ip: '10.9.0.77', publish: ['8080:80'], guest: { address: '172.16.0.2/30', ...tap } }
+      const network = await same(() => host.networks.create(lan), 'networks.create', lan)
+      const sandbox = await same(() => host.sandboxes.create(options), 'sandboxes.create', options)
+      expect(sandbox).toMatch(/^ip -n vm tuntap add dev \w+ mode tap/m)
+      expect(sandbox).toMatch(/^ip netns exec vm nft 'add rule inet netmode prerouting .* dnat ip to 172.16.0.2'$/m)
+      await compare([network, sandbox], ['vm'])
+      await sh('ip netns delete vm')
+    },
+  )
 
   test('publish on a live sandbox', async () => {
     const lan = { name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] }

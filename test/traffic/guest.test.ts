@@ -1,10 +1,10 @@
 /** Virtual machines in sandboxes: real traffic through a TAP, many with one and the same address. */
 import { afterEach, beforeEach, expect } from 'vitest'
-import { type Host, isNetmodeError, type Sandbox, type SandboxOptions } from '../../lib/index.js'
+import { type GuestOptions, type Host, isNetmodeError, type Sandbox, type SandboxOptions } from '../../lib/index.js'
 import { changes, open, openBetween } from '../setup/between.js'
 import { FakeGuests, type GuestSeat } from '../setup/guests.js'
 import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
-import { ask, askUdp, greet, greetUdp, Peer } from '../setup/peers.js'
+import { addressOf, ask, askUdp, families, greet, greetUdp, Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
 
 const { describe, test } = requires('root', 'program:nft', 'program:python3', '/dev/net/tun')
@@ -18,6 +18,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
+  for (const { name } of await host.networks.list()) await host.networks.remove(name)
   await host.close()
   await machine.remove()
 })
@@ -27,8 +28,14 @@ const slot = { address: '172.16.0.2/30' }
 /** Where the sandbox's guest is plugged in. */
 function seatOf({ netns, guest }: Sandbox): GuestSeat {
   if (guest === undefined) throw new Error('it has no guest')
-  const { tap, mac, address, prefix, gateway } = guest
-  return { netns, tap, mac, addresses: [{ address, prefix, gateway }] }
+  const { tap, mac, address, prefix, gateway, ipv6 } = guest
+  return { netns, tap, mac, addresses: [{ address, prefix, gateway }, ...(ipv6 ? [ipv6] : [])] }
+}
+
+/** How many packets of a guest a rule of the guard has dropped. */
+async function dropped(name: string, rule: string): Promise<number> {
+  const listed = await new PrivateNamespace(name).nft('list', 'chain', 'inet', 'netmode', 'guard')
+  return Number(listed.split(rule)[1]?.match(/^ counter packets (\d+) bytes \d+ drop/)?.[1])
 }
 
 const withoutCounts = (rules: string): string => rules.replaceAll(/ counter packets \d+ bytes \d+/g, '')
@@ -128,6 +135,86 @@ describe('a microVM slot', () => {
       addresses: [{ address: '172.16.0.3', prefix: 29, gateway: '172.16.0.1' }],
     })
     expect(await ask(guests.at(0), '198.51.100.2', 9000, { quiet: true })).toBe('silent')
+    expect(await dropped('vm', 'ip saddr != 172.16.0.2')).toBeGreaterThan(0)
+  })
+
+  test('a guest with IPv6 as well: in both families its ports are published, and it goes out and to neighbours as the sandbox', async () => {
+    await host.networks.create({ name: 'lan', subnets: ['10.7.0.0/24', 'fd07::/64'] })
+    await host.networks.create({ name: 'four', subnets: ['10.8.0.0/24'] })
+    const both: GuestOptions = { ...slot, address6: 'fd16::2/126' }
+    const vm = await host.sandboxes.create({ name: 'vm', network: 'lan', guest: both, publish: ['8080:80', '5353:53/udp'] })
+    const twin = await host.sandboxes.create({ name: 'twin', network: 'four', guest: both })
+    const web = await host.sandboxes.create({ name: 'web', network: 'lan' })
+    expect(vm.guest).toMatchObject({ address: '172.16.0.2', ipv6: { address: 'fd16::2', prefix: 126, gateway: 'fd16::1' } })
+    await using guests = await FakeGuests.start(seatOf(vm), seatOf(twin))
+    await using outside = new Peer(machine.outside.netns)
+    const guest = guests.at(0)
+    for (const family of families) {
+      await greet(guest, family.version === 4 ? '172.16.0.2' : 'fd16::2', 80)
+      await greetUdp(guest, family.version === 4 ? '172.16.0.2' : 'fd16::2', 53)
+      await greet(outside, family.outside, 9000)
+      await greet(web, addressOf(web, family), 80)
+      expect(await ask(outside, family.host, 8080)).toBe(family.outside) // the client's address is kept
+      expect(await askUdp(outside, family.host, 5353)).toMatchObject({ saw: family.outside })
+      expect(await ask(guest, family.outside, 9000)).toBe(family.host)
+      expect(await ask(web, addressOf(vm, family), 80)).toBe(addressOf(web, family))
+      expect(await ask(guest, addressOf(web, family), 80)).toBe(addressOf(vm, family))
+    }
+    // On a network without IPv6 it has IPv4 to go out with, and no more; one that is attached later gives it the rest.
+    expect(await ask(guests.at(1), '198.51.100.2', 9000)).toBe('198.51.100.1')
+    expect(await ask(guests.at(1), '2001:db8:100::2', 9000)).toBe('unreachable')
+    await twin.attach('lan')
+    expect(await ask(guests.at(1), '2001:db8:100::2', 9000)).toBe('2001:db8:100::1')
+  })
+
+  test('its ruleset and addresses in IPv6, as nft and iproute2 see them', async () => {
+    await host.sandboxes.create({ name: 'vm', guest: { ...slot, address6: 'fd16::2/126', gateway6: 'fd16::3' } })
+    const inside = new PrivateNamespace('vm')
+    expect(
+      withoutCounts(await inside.nft('list', 'ruleset'))
+        .match(/^\t\t(?!type).+/gm)
+        ?.map(line => line.trim()),
+    ).toEqual([
+      'iifname "tap0" ip saddr != 172.16.0.2 drop',
+      'iifname "tap0" ip6 saddr fd16::2 accept',
+      'iifname "tap0" ip6 saddr fe80::/64 accept',
+      'iifname "tap0" ip6 saddr :: accept',
+      'iifname "tap0" meta nfproto ipv6 drop',
+      'iifname != "tap0" meta nfproto ipv4 fib daddr type local dnat ip to 172.16.0.2',
+      'iifname != "tap0" meta nfproto ipv6 fib daddr type local dnat ip6 to fd16::2',
+      'oifname != "tap0" ip saddr 172.16.0.2 masquerade',
+      'oifname != "tap0" ip6 saddr fd16::2 masquerade',
+    ])
+    const [tap] = await inside.ipJson('-6', 'address', 'show', 'dev', 'tap0', 'scope', 'global')
+    expect(tap?.addr_info).toMatchObject([{ local: 'fd16::3', prefixlen: 126 }])
+    expect(await inside.ipJson('-6', 'neighbor', 'show', 'dev', 'tap0', 'nud', 'permanent')).toMatchObject([
+      { dst: 'fd16::2', lladdr: '06:00:ac:10:00:02' },
+    ])
+  })
+
+  test('what overlaps a network of the sandbox is refused, in either family', async () => {
+    await host.networks.create({ name: 'lan', subnets: ['10.7.0.0/24', 'fd07::/64'] })
+    const before = await machine.dump()
+    const wrong = { 'guest.address': { address: '10.7.0.2/30' }, 'guest.address6': { ...slot, address6: 'fd07::2/126' } }
+    for (const [field, guest] of Object.entries(wrong))
+      await expect(host.sandboxes.create({ name: 'vm', network: 'lan', guest })).rejects.toMatchObject({
+        code: 'ERR_NETMODE_SUBNET_OVERLAP',
+        field,
+        holder: 'lan',
+      })
+    expect(await machine.dump()).toEqual(before)
+    const vm = await host.sandboxes.create({ name: 'vm', network: 'none', guest: { ...slot, address6: 'fd07::2/126' } })
+    await expect(vm.attach('lan')).rejects.toMatchObject({ code: 'ERR_NETMODE_SUBNET_OVERLAP', field: 'network' })
+  })
+
+  test('a guest that takes another IPv6 address is not let out', async () => {
+    await host.networks.create({ name: 'lan', subnets: ['10.7.0.0/24', 'fd07::/64'] })
+    const vm = await host.sandboxes.create({ name: 'vm', network: 'lan', guest: { ...slot, address6: 'fd16::2/64' } })
+    await using outside = new Peer(machine.outside.netns)
+    await greet(outside, '2001:db8:100::2', 9000)
+    await using guests = await FakeGuests.start({ ...seatOf(vm), addresses: [{ address: 'fd16::9', prefix: 64, gateway: 'fd16::1' }] })
+    expect(await ask(guests.at(0), '2001:db8:100::2', 9000, { quiet: true })).toBe('silent')
+    expect(await dropped('vm', 'meta nfproto ipv6')).toBeGreaterThan(0)
   })
 
   test('a hundred with the same inner address, each by its own port', async () => {
@@ -148,7 +235,7 @@ describe('a microVM slot', () => {
   }, 300_000)
 
   test('the ruleset inside comes back after a flush, the way to the guest with it', async () => {
-    const vm = await host.sandboxes.create({ name: 'vm', guest: slot, publish: ['8080:80'] })
+    const vm = await host.sandboxes.create({ name: 'vm', guest: { ...slot, address6: 'fd16::2/126' }, publish: ['8080:80'] })
     await using guests = await FakeGuests.start(seatOf(vm))
     await using outside = new Peer(machine.outside.netns)
     await greet(guests.at(0), '0.0.0.0', 80)
@@ -165,7 +252,7 @@ describe('a microVM slot', () => {
   test('whichever op fails, nothing is left, and the next call succeeds', async () => {
     await host.sandboxes.create({ name: 'first' }) // table and default network are there
     const { host: second, between } = await openBetween(machine)
-    const options: SandboxOptions = { name: 'vm', guest: slot, publish: ['8080:80'] }
+    const options: SandboxOptions = { name: 'vm', guest: { ...slot, address6: 'fd16::2/126' }, publish: ['8080:80'] }
     const before = await machine.dump()
     for (let at = 0, length = 1; at < length; at++) {
       between.change = plan => {
