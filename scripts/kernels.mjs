@@ -54,7 +54,7 @@ async function runOn(kernel, files, cpus) {
   return result
 }
 
-/** Vitest's own form, as far as scripts/report-counts.mjs reads it. */
+/** Vitest's own form, as far as scripts/test-report.mjs reads it. */
 function reportOf(results, problems) {
   const count = key => results.flatMap(({ files }) => files).reduce((sum, file) => sum + file[key], 0)
   return { numPassedTests: count('passed'), numFailedTests: problems, testResults: [] }

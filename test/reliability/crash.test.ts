@@ -44,7 +44,7 @@ async function opened<T>(use: (host: Host) => Promise<T>): Promise<T> {
 const stride = isLong ? 1 : 11
 
 describe('killed before any system call of', () => {
-  test.each(Object.keys(acts) as ActName[])('%s', { timeout: 1_800_000 }, async name => {
+  test.each(Object.keys(acts) as ActName[])('%s', { timeout: isLong ? 1_800_000 : 300_000 }, async name => {
     const act = acts[name]
     await opened(act.stage)
     if (!act.adds) await opened(act.run)

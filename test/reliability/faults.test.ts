@@ -50,7 +50,7 @@ async function traces(): Promise<object> {
 }
 
 describe('any system call fails in', () => {
-  test.each(Object.keys(acts) as ActName[])('%s', { timeout: 1_800_000 }, async name => {
+  test.each(Object.keys(acts) as ActName[])('%s', { timeout: isLong ? 1_800_000 : 300_000 }, async name => {
     const act = acts[name]
     await act.stage(host)
     if (!act.adds) {

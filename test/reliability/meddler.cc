@@ -208,7 +208,14 @@ class Meddler {
     std::array<char, 8> rest{};
     Meddling wanted;
     std::sscanf(order.c_str(), "%7[^/]/%ld/%d/%7s", verb.data(), &wanted.at, &wanted.error, rest.data());
-    wanted.mode = std::string_view(verb.data()) == "kill" ? Mode::kKill : rest[0] == '\0' ? Mode::kFail : Mode::kFailOn;
+    if (std::string_view(verb.data()) == "kill") {
+      wanted.mode = Mode::kKill;
+    } else if (std::string_view(verb.data()) == "fail") {
+      wanted.mode = rest[0] == '\0' ? Mode::kFail : Mode::kFailOn;
+    } else {
+      std::fprintf(stderr, "no order: %s\n", order.c_str());
+      std::exit(2);
+    }
     meddling_ = wanted;
   }
 
@@ -229,14 +236,22 @@ class Meddler {
     return readlink(path.c_str(), target.data(), target.size() - 1) > 0 && std::string_view(target.data()) == "anon_inode:[eventfd]";
   }
 
+  // Page by page: what follows the text may not be mapped, and the text may go on in the next one.
   [[nodiscard]] std::string Text(std::uint64_t address) const {
-    std::array<char, 512> buffer{};
-    // Up to the end of the page: what follows may not be mapped.
-    const std::size_t length = std::min<std::size_t>(buffer.size() - 1, 4096 - address % 4096);
-    const iovec here{buffer.data(), length};
-    const iovec there{reinterpret_cast<void *>(address), length};
-    if (process_vm_readv(pid_, &here, 1, &there, 1, 0) <= 0) return {};
-    return buffer.data();
+    constexpr std::size_t kPage = 4096;
+    std::string text;
+    while (text.size() < kPage) {
+      std::array<char, kPage> buffer{};
+      const std::size_t length = kPage - address % kPage;
+      const iovec here{buffer.data(), length};
+      const iovec there{reinterpret_cast<void *>(address), length};
+      if (process_vm_readv(pid_, &here, 1, &there, 1, 0) <= 0) return {};
+      const std::size_t end = strnlen(buffer.data(), length);
+      text.append(buffer.data(), end);
+      if (end < length) break;
+      address += length;
+    }
+    return text;
   }
 
 #if defined(__x86_64__)
