@@ -22,11 +22,11 @@ function fromJson({ numPassedTests, testResults }) {
 }
 
 function fromJunit(xml) {
-  const cases = xml.match(/<testcase [^>]*status="\w+"[^]*?<\/testcase>/g) ?? []
+  const cases = xml.match(/<testcase [^>]*status="\w+"[\s\S]*?<\/testcase>/g) ?? []
   const ended = status => cases.filter(entry => entry.includes(`status="${status}"`))
   const failures = ended('fail').map(entry => ({
     test: /name="([^"]*)"/.exec(entry)[1],
-    message: /<system-out>([^]*?)<\/system-out>/.exec(entry)?.[1] ?? '',
+    message: /<system-out>([\s\S]*?)<\/system-out>/.exec(entry)?.[1] ?? '',
   }))
   return { passed: ended('run').length, failures }
 }
