@@ -225,6 +225,45 @@ export interface SandboxOptions extends EndpointOptions {
   ephemeral?: boolean
 }
 
+/** What `sandboxes.pool` takes. */
+export interface PoolOptions {
+  /** How many are kept ready: 1 to 1000. Each holds an address of the network, and a port of its bridge. */
+  size: number
+  /** Where they are attached. Default `bridge`; `none`: namespaces with a loopback device. */
+  network?: 'bridge' | 'none' | (string & {})
+}
+
+/** What `take` can still decide: all of `create`'s options but what the pool has decided beforehand. */
+export interface TakeOptions
+  extends Pick<
+      SandboxOptions,
+      'name' | 'publish' | 'expose' | 'publishAll' | 'hostname' | 'dns' | 'dnsSearch' | 'dnsOptions' | 'addHosts' | 'labels' | 'ephemeral'
+    >,
+    Pick<EndpointOptions, 'aliases'> {}
+
+/**
+ * Sandboxes that are all but made: namespace, link, addresses and routes are there, in nobody's name. They end with the pool, or with its
+ * process, however that ends; the next `openHost()` gives their addresses back. What is taken is a sandbox as any other, and stays.
+ */
+export interface SandboxPool extends AsyncDisposable {
+  readonly size: number
+  readonly network: string
+  /** How many could be taken this moment. */
+  readonly ready: number
+  /**
+   * A sandbox as `create` makes it, in a fraction of the time; the pool fills up again behind it. With none ready it is made as `create`
+   * does. @throws as create, CLOSED
+   */
+  take(options: TakeOptions, op?: Op): Promise<CreatedSandbox>
+  /**
+   * Removes a sandbox and fills up. Nothing of it comes back: whatever was done in a namespace can't be known, so another one is made.
+   * false: was not there.
+   */
+  giveBack(sandbox: Sandbox, op?: Op): Promise<boolean>
+  /** Removes those that are ready; taken ones stay. Idempotent; `host.close()` does it too. */
+  close(): Promise<void>
+}
+
 /** A sandbox: a network namespace that holds one workload. */
 export interface Sandbox {
   /** 64 hex digits */
@@ -616,6 +655,8 @@ export interface Host extends AsyncDisposable {
   readonly sandboxes: Collection<Sandbox, SandboxInfo> & {
     /** All or nothing. @throws EXISTS, NOT_FOUND (the network), ADDRESS_IN_USE, PORT_IN_USE, EXHAUSTED, CAPACITY */
     create(options: SandboxOptions, op?: Op): Promise<CreatedSandbox>
+    /** Makes sandboxes beforehand, to be taken later; answers when all are ready. @throws as create */
+    pool(options: PoolOptions, op?: Op): Promise<SandboxPool>
     /** Answers the names removed; goes on past failures, then throws an AggregateError of them. */
     removeAll(names: readonly string[], op?: Op): Promise<readonly string[]>
   }

@@ -110,7 +110,8 @@ export const staleRecords: Check = ({ networks, sandboxes, links, namespaces, ad
       ),
     ...sandboxes
       .filter(
-        ({ mode, netns, name }) => mode !== 'host' && (netns.owned ? !namespaces.includes(name) : isGone(adopted[netns.path], netns.inode)),
+        ({ phase, mode, netns, name }) =>
+          phase !== 'pooled' && mode !== 'host' && (netns.owned ? !namespaces.includes(name) : isGone(adopted[netns.path], netns.inode)),
       )
       .map(({ name }) => stale(`sandbox ${name}`, 'its namespace is gone')),
     ...damaged.map(record => stale(record, 'it can not be read')),

@@ -54,7 +54,8 @@ export class StateView {
     const before = this.#sandboxes.get(name)
     const record = read(this.#layout.sandboxRecord(name), parseSandbox)
     // While it changes it is as it was; what is being made isn't there yet, and what is being removed still is.
-    const after = record?.phase === 'creating' ? undefined : record?.phase === 'ready' ? record : record && (before ?? record)
+    const isToBe = record?.phase === 'creating' || record?.phase === 'pooled'
+    const after = isToBe ? undefined : record?.phase === 'ready' ? record : record && (before ?? record)
     return note(this.#sandboxes, name, before, after, sandboxChanges)
   }
 }

@@ -29,9 +29,11 @@ export function networkInfo(network: NetworkRecord, sandboxes: readonly SandboxR
     ConfigFrom: { Network: '' },
     ConfigOnly: false,
     Containers: Object.fromEntries(
-      sandboxes.flatMap(sandbox =>
-        sandbox.endpoints.filter(({ networkId }) => networkId === network.id).map(endpoint => [sandbox.id, container(sandbox, endpoint)]),
-      ),
+      sandboxes
+        .filter(({ phase }) => phase !== 'pooled')
+        .flatMap(sandbox =>
+          sandbox.endpoints.filter(({ networkId }) => networkId === network.id).map(endpoint => [sandbox.id, container(sandbox, endpoint)]),
+        ),
     ),
     Options: options(network),
     Labels: network.labels,

@@ -353,7 +353,8 @@ export class Networks {
 
   async #busy(record: NetworkRecord): Promise<Error> {
     const { records } = await this.#store.sandboxes()
-    const names = records.filter(sandbox => sandbox.endpoints.some(({ networkId }) => networkId === record.id)).map(({ name }) => name)
+    const users = records.filter(sandbox => sandbox.endpoints.some(({ networkId }) => networkId === record.id))
+    const names = [...new Set(users.map(({ name, phase }) => (phase === 'pooled' ? 'a warm pool' : name)))]
     return fail('BUSY', `Network ${record.name} has live endpoints: ${names.join(', ') || 'one that is being made'}`, {
       subject: record.name,
       ...(names.length > 0 && { holder: names.join(', ') }),

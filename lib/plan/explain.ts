@@ -22,7 +22,7 @@ import type {
 export function explain(plan: Plan): string {
   const slots = new Map<Slot, string>()
   const lines = plan.flatMap(({ apply }) => {
-    if (apply.op === 'netns.create') slots.set(apply.slot, apply.name)
+    if (apply.op === 'netns.create' && apply.name !== undefined) slots.set(apply.slot, apply.name)
     if (apply.op === 'netns.open') slots.set(apply.slot, nameOf(apply))
     return linesOf(apply, slot => slots.get(slot) ?? slot)
   })
@@ -41,6 +41,7 @@ function linesOf(op: Op, nsName: NameOf): string[] {
     command('ip', ns === undefined ? undefined : `-n ${word(nsName(ns))}`, ...words)
   switch (op.op) {
     case 'netns.create':
+      if (op.name === undefined) return [`# make a namespace without a name: ${op.slot}`]
       return [command('ip netns add', word(op.name)), ...(op.settings ?? []).map(({ key, value }) => sysctl(op.name, key, value))]
     case 'netns.attach':
       return [`# name the namespace ${nsName(op.slot)}: ${op.name}`]
@@ -254,10 +255,14 @@ function comment(op: Op): string[] {
   switch (op.op) {
     case 'netns.open':
       return []
+    case 'netns.keep':
+      return [`# keep the namespace ${op.slot} and the last lock as ${op.key}`]
+    case 'netns.take':
+      return [`# take the namespace and the lock that are kept as ${op.key}`]
     case 'lock':
       return [`# lock ${op.path} (${op.mode})`]
     case 'claim':
-      return [`# claim ${op.path} for ${op.holder}`]
+      return [`# claim ${op.path} for ${op.holder}${op.from === undefined ? '' : `, from ${op.from}`}`]
     case 'release':
       return [`# release ${op.path} if ${op.holder} holds it`]
     case 'port.claim':

@@ -80,6 +80,8 @@ export interface Claim {
   readonly op: 'claim'
   readonly path: string
   readonly holder: string
+  /** It is taken over from this holder instead, atomically too; ESTALE if it isn't that one's, ENOENT if it is nobody's. */
+  readonly from?: string
 }
 /** Removes a claim if it is this holder's; absent or another's: nothing happens. */
 export interface Release {
@@ -107,10 +109,10 @@ export interface PortRelease extends Omit<PortClaim, 'op' | 'probe'> {
 
 // ---------------------------------------------------------------------------------------------------- namespaces
 
-/** Makes a network namespace, visible to `ip netns` as `name`, and opens it as `slot`. */
+/** Makes a network namespace, visible to `ip netns` as `name`, and opens it as `slot`. Without a name it ends with whoever holds it. */
 export interface NetnsCreate {
   readonly op: 'netns.create'
-  readonly name: string
+  readonly name?: string
   readonly slot: Slot
   /** Sysctls, written before any link is in it; those that the kernel lacks are passed over. */
   readonly settings?: readonly Setting[]
@@ -125,6 +127,19 @@ export interface NetnsAttach {
   readonly op: 'netns.attach'
   readonly name: string
   readonly slot: Slot
+}
+/**
+ * Holds the namespace of `slot` beyond the end of the plan, under a key of this host's, together with the lock that the plan took last. Both
+ * end with the host or the process. The slot is empty afterwards.
+ */
+export interface NetnsKeep {
+  readonly op: 'netns.keep'
+  readonly key: string
+  readonly slot: Slot
+}
+/** Takes back what `netns.keep` holds: the namespace as `slot`, the lock until the plan ends. ENOENT if there is nothing under the key. */
+export interface NetnsTake extends Omit<NetnsKeep, 'op'> {
+  readonly op: 'netns.take'
 }
 /**
  * Opens an existing namespace as `slot`; checked to be a network namespace, and (with `inode`) to be that very one. `missingOk`: if it is
@@ -494,6 +509,8 @@ export type Op =
   | NetnsCreate
   | NetnsAttach
   | NetnsOpen
+  | NetnsKeep
+  | NetnsTake
   | NetnsDelete
   | NetnsIdentify
   | SysctlSet

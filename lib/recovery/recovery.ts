@@ -125,7 +125,7 @@ export class Recoverer {
         ...this.#ground.firewall.tableSteps(),
         ...live.flatMap(network => this.#ground.firewall.allowed(driverOf(network).firewallSteps(network))),
         ...sandboxes
-          .filter(({ phase }) => phase === 'ready' || phase === 'changing')
+          .filter(({ phase }) => phase === 'ready' || phase === 'changing' || phase === 'pooled')
           .flatMap(record => [
             ...linkFirewallSteps(this.#ground.firewall, record.name, record.endpoints),
             ...publishSteps(record.name, undefined, record),
@@ -203,7 +203,8 @@ export class Recoverer {
 
 /** `remove`: what broke off, or belonged to a process that is dead; `release`: what has lost its namespace. */
 async function judge(record: SandboxRecord, namespaces: ReadonlySet<string>): Promise<'fine' | 'heal' | 'remove' | 'release'> {
-  if (record.phase === 'creating' || record.phase === 'removing') return 'remove'
+  // What is pooled is locked for as long as its pool lives.
+  if (record.phase === 'creating' || record.phase === 'removing' || record.phase === 'pooled') return 'remove'
   if (record.ephemeral && !(await processIsAlive(record.ephemeral))) return 'remove'
   if (!(await hasNamespace(record, namespaces))) return 'release'
   return record.phase === 'changing' ? 'heal' : 'fine'

@@ -33,6 +33,15 @@ interface Place {
   readonly links: readonly string[]
 }
 
+/** What is to be published: as asked, and with `publishAll` every exposed port that is not. */
+export function requestsOf({ publish, publishAll, expose }: ValidSandboxOptions): readonly PortRequest[] {
+  if (!publishAll) return publish
+  return [
+    ...publish,
+    ...expose.filter(one => !publish.some(port => port.containerPort === one.containerPort && port.protocol === one.protocol)),
+  ]
+}
+
 /** One sandbox on its way. */
 export class Creation {
   readonly #context: Context
@@ -90,22 +99,12 @@ export class Creation {
         networks.push(found.network)
       }
       refuseOverlap(record.guest, endpoints)
-      const ports = await this.#ports.choose(this.#requests(), endpoints, this.#refused, { field: 'publish', signal })
+      const ports = await this.#ports.choose(requestsOf(this.#options), endpoints, this.#refused, { field: 'publish', signal })
       return { record: { ...record, endpoints, ports }, networks, entrance }
     } catch (error) {
       this.giveBack({ record: { ...record, endpoints }, networks, entrance }, error)
       throw error
     }
-  }
-
-  /** What is to be published: as asked, and with `publishAll` every exposed port that is not. */
-  #requests(): readonly PortRequest[] {
-    const { publish, publishAll, expose } = this.#options
-    if (!publishAll) return publish
-    return [
-      ...publish,
-      ...expose.filter(one => !publish.some(port => port.containerPort === one.containerPort && port.protocol === one.protocol)),
-    ]
   }
 
   plan({ record, networks, entrance }: Draft): Step[] {
@@ -125,7 +124,7 @@ export class Creation {
   /** Was somebody else faster, so that a new draft can succeed? */
   async canRetry(error: unknown, { record, networks, entrance }: Draft): Promise<boolean> {
     if (entrance.owner && changedMeanwhile(error)) return true
-    if (avoidPort(error, this.#requests(), record, this.#refused, 'publish')) return true
+    if (avoidPort(error, requestsOf(this.#options), record, this.#refused, 'publish')) return true
     const wanted = this.#options.attachments.flatMap(({ ip, ip6 }) => [ip, ip6])
     return this.#networks.canRetry(error, networks, wanted)
   }

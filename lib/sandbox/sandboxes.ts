@@ -1,6 +1,16 @@
 /** `host.sandboxes`: the sandboxes of one host. */
 import type { Context } from '../context.js'
-import type { CreatedSandbox, Filter, Op, PortCounter, Sandbox, SandboxInfo, SandboxOptions } from '../contract.js'
+import type {
+  CreatedSandbox,
+  Filter,
+  Op,
+  PoolOptions,
+  PortCounter,
+  Sandbox,
+  SandboxInfo,
+  SandboxOptions,
+  SandboxPool,
+} from '../contract.js'
 import { fail, invalid } from '../errors.js'
 import type { Identity } from '../native.js'
 import { withNames } from '../network/name-servers.js'
@@ -12,7 +22,7 @@ import type { SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 import { hasLabels, filter as validFilter } from '../validate/call-options.js'
 import { sandboxName } from '../validate/guards.js'
-import { sandboxOptions, type ValidSandboxOptions } from '../validate/sandbox-options.js'
+import { poolOptions, sandboxOptions, type ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { Changes } from './changes.js'
 import { portCounters } from './counters.js'
 import { Creation } from './creation.js'
@@ -21,6 +31,7 @@ import { sandboxInfo } from './inspect.js'
 import { openNamespace, slot } from './modes/mode.js'
 import { orderNamespace } from './namespace-order.js'
 import { type Ground, removePlan } from './plans.js'
+import { Pool } from './pool.js'
 import { PortChooser, Refused } from './port-choice.js'
 import type { PortRequest } from './port-grammar.js'
 import { Removals } from './removals.js'
@@ -44,6 +55,7 @@ export class Sandboxes {
   readonly #ephemeral = new Set<string>()
   /** What was handed out, by the id of its sandbox. */
   readonly #sockets = new Map<string, { readonly name: string; readonly sockets: Sockets }>()
+  readonly #pools = new Set<Pool>()
   /** Those on their way. */
   readonly #creating = new Set<Promise<unknown>>()
 
@@ -96,6 +108,34 @@ export class Sandboxes {
         if (attempt === attempts || !(await creation.canRetry(error, draft))) throw translate(error, signal)
       }
     }
+  }
+
+  async pool(options: PoolOptions, { signal }: Op = {}): Promise<SandboxPool> {
+    const valid = poolOptions(options)
+    signal?.throwIfAborted()
+    const pool: Pool = new Pool(valid, {
+      context: this.#context,
+      ground: this.#ground,
+      networks: this.#networks,
+      ports: this.#ports,
+      process: this.#process,
+      creation: one => this.#creation(one),
+      create: (one, abort) => this.#carryOut(one, abort),
+      made: (record, identity) => {
+        if (record.ephemeral) this.#ephemeral.add(record.name)
+        return this.#handle(record, identity)
+      },
+      remove: name => this.#removals.remove(name),
+      closed: () => this.#pools.delete(pool),
+    })
+    this.#pools.add(pool)
+    try {
+      await pool.fill(signal)
+    } catch (error) {
+      await pool.close()
+      throw error
+    }
+    return pool
   }
 
   async get(name: string, { signal }: Op = {}): Promise<Sandbox | undefined> {
@@ -179,6 +219,8 @@ export class Sandboxes {
 
   /** `host.close()`. */
   async removeEphemeral(): Promise<void> {
+    // What of them can't be removed has no lock any more: the next openHost() takes care of it.
+    await Promise.allSettled([...this.#pools].map(pool => pool.close()))
     while (this.#creating.size + this.#ephemeral.size > 0) {
       await Promise.allSettled(this.#creating)
       await this.removeAll([...this.#ephemeral])

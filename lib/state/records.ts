@@ -1,8 +1,8 @@
 /** Records: what is written down of networks and sandboxes, and checked when it is read back. */
 import * as z from 'zod/mini'
 
-/** `creating` and `removing` are rolled back (or forth) by recovery when nobody holds the record's lock. */
-const phase = z.enum(['creating', 'ready', 'changing', 'removing'])
+/** `creating`, `removing` and `pooled` are rolled back (or forth) by recovery when nobody holds the record's lock. */
+const phase = z.enum(['creating', 'ready', 'changing', 'removing', 'pooled'])
 
 const driver = z.enum(['bridge', 'macvlan', 'ipvlan', 'ptp'])
 

@@ -1,5 +1,5 @@
 /** What `sandboxes.create` and `attach` take, checked and spelled out. */
-import type { EndpointOptions, Labels, Mode, NamespaceRef, SandboxOptions } from '../contract.js'
+import type { EndpointOptions, Labels, Mode, NamespaceRef, PoolOptions, SandboxOptions, TakeOptions } from '../contract.js'
 import { invalid } from '../errors.js'
 import { type ContainerPort, exposeInputs, type PortRequest, publishInputs } from '../sandbox/port-grammar.js'
 import {
@@ -156,6 +156,27 @@ export function sandboxOptions(input: unknown): ValidSandboxOptions {
     labels: fields.optional('labels', labels) ?? {},
     ephemeral: fields.optional('ephemeral', boolean) ?? false,
   })
+}
+
+const poolKeys = ['size', 'network'] as const satisfies readonly (keyof PoolOptions)[]
+
+const pooledNetwork: Guard<string> = (value, field) => (value === 'none' ? value : networkName(value, field))
+
+/** Throws ERR_NETMODE_INVALID_ARGUMENT. */
+export function poolOptions(input: unknown): { readonly size: number; readonly network: string } {
+  const fields = object(input, '', poolKeys)
+  return { size: fields.required('size', integer(1, 1000)), network: fields.optional('network', pooledNetwork) ?? 'bridge' }
+}
+
+const takeKeys = [
+  ...(['name', 'publish', 'expose', 'publishAll', 'hostname', 'dns', 'dnsSearch', 'dnsOptions', 'addHosts', 'labels'] as const),
+  ...(['ephemeral', 'aliases'] as const),
+] satisfies readonly (keyof TakeOptions)[]
+
+/** What is taken from a pool on `network`, as `create` would be asked for it. */
+export function takeOptions(input: unknown, network: string): ValidSandboxOptions {
+  object(input, '', takeKeys)
+  return sandboxOptions({ ...(input as TakeOptions), network })
 }
 
 const publishList: Guard<readonly PortRequest[]> = (value, field) => {

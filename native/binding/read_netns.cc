@@ -10,7 +10,7 @@ namespace {
 }  // namespace
 
 netns::NetnsCreate ReadNetnsCreate(Object &object) {
-  netns::NetnsCreate op{.name = object.String("name"), .slot = object.String("slot")};
+  netns::NetnsCreate op{.name = object.OptionalString("name"), .slot = object.String("slot")};
   if (object.Has("settings")) {
     object.ForEachObject("settings",
                          [&](Object &setting) { op.settings.push_back({.key = setting.String("key"), .value = setting.String("value")}); });
@@ -19,6 +19,10 @@ netns::NetnsCreate ReadNetnsCreate(Object &object) {
 }
 
 netns::NetnsAttach ReadNetnsAttach(Object &object) { return {.name = object.String("name"), .slot = object.String("slot")}; }
+
+program::NetnsKeep ReadNetnsKeep(Object &object) { return {.key = object.String("key"), .slot = object.String("slot")}; }
+
+program::NetnsTake ReadNetnsTake(Object &object) { return {.key = object.String("key"), .slot = object.String("slot")}; }
 
 netns::NetnsOpen ReadNetnsOpen(Object &object) {
   return {.slot = object.String("slot"),

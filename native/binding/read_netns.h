@@ -6,12 +6,15 @@
 #include "netns/namespace.h"
 #include "netns/socket.h"
 #include "netns/sysctl.h"
+#include "program/reserve.h"
 
 namespace netmode::binding {
 
 [[nodiscard]] netns::NetnsCreate ReadNetnsCreate(Object &object);
 [[nodiscard]] netns::NetnsAttach ReadNetnsAttach(Object &object);
 [[nodiscard]] netns::NetnsOpen ReadNetnsOpen(Object &object);
+[[nodiscard]] program::NetnsKeep ReadNetnsKeep(Object &object);
+[[nodiscard]] program::NetnsTake ReadNetnsTake(Object &object);
 [[nodiscard]] netns::NetnsDelete ReadNetnsDelete(Object &object);
 [[nodiscard]] netns::NetnsIdentify ReadNetnsIdentify(Object &object);
 [[nodiscard]] netns::SysctlSet ReadSysctlSet(Object &object);

@@ -96,6 +96,8 @@ constexpr Reader kReaders[] = {
     {"netns.attach", Now<ReadNetnsAttach>},
     {"netns.delete", Now<ReadNetnsDelete>},
     {"netns.open", Now<ReadNetnsOpen>},
+    {"netns.keep", Now<ReadNetnsKeep>},
+    {"netns.take", Now<ReadNetnsTake>},
     {"folder.create", Now<ReadFolderCreate>},
     {"folder.remove", Now<ReadFolderRemove>},
     {"conntrack.flush", Now<ReadConntrackFlush>},

@@ -65,7 +65,9 @@ state::FileWrite ReadFileWrite(Object &object) {
   return {.path = object.String("path"), .text = object.String("text"), .how = ReadChoice(object, "how", kHows)};
 }
 
-state::Claim ReadClaim(Object &object) { return {.path = object.String("path"), .holder = object.String("holder")}; }
+state::Claim ReadClaim(Object &object) {
+  return {.path = object.String("path"), .holder = object.String("holder"), .from = object.OptionalString("from")};
+}
 
 state::Release ReadRelease(Object &object) { return {.path = object.String("path"), .holder = object.String("holder")}; }
 

@@ -17,9 +17,9 @@
 
 namespace netmode::netns {
 
-// Makes a namespace that `ip netns` sees as `name`.
+// Makes a namespace that `ip netns` sees as `name`; without one nobody sees it, and it ends with whoever holds it.
 struct NetnsCreate {
-  std::string name;
+  std::optional<std::string> name;
   std::string slot;
   std::vector<Setting> settings = {};  // written before any link is in it; those that the kernel lacks are passed over
 };

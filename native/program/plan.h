@@ -16,6 +16,7 @@
 #include "nft/list.h"
 #include "nft/list_rules.h"
 #include "nft/verb.h"
+#include "program/reserve.h"
 #include "rtnl/address.h"
 #include "rtnl/link.h"
 #include "rtnl/neighbor.h"
@@ -41,7 +42,7 @@ struct SocketOpen {
 using Immediate =
     std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove, state::FileRename,
                  state::ExpectAbsent, state::ExpectNames, state::ExpectUnchanged, state::Claim, state::Release, state::PortClaim,
-                 state::PortRelease, netns::NetnsCreate, netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify,
+                 state::PortRelease, netns::NetnsCreate, netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify, NetnsKeep, NetnsTake,
                  netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet, SocketOpen, tap::TapAdd, rtnl::LinkDelete, rtnl::LinkList,
                  rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList, rtnl::RuleList, nft::ListVerb, nft::RulesVerb,
                  conntrack::ConntrackFlush>;

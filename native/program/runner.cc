@@ -344,7 +344,8 @@ Result<Output> Runner::Do(const state::Lock &op) {
 }
 
 Result<Output> Runner::Do(const netns::NetnsCreate &op) {
-  auto fresh = session_.TakeOrdered(op);
+  // One that is to be kept is nobody's hurry: the one that was ordered is for somebody else.
+  auto fresh = op.name ? session_.TakeOrdered(op) : std::nullopt;
   if (!fresh) {
     auto made = MakeFresh(op, session_.Home());
     inside_ = kHost;
@@ -352,7 +353,9 @@ Result<Output> Runner::Do(const netns::NetnsCreate &op) {
     if (!made) return std::unexpected(std::move(made.error()));
     fresh = std::move(*made);
   }
-  if (auto named = netns::Attach(op.name, fresh->ns.Get()); !named) return std::unexpected(std::move(named.error()));
+  if (op.name) {
+    if (auto named = netns::Attach(*op.name, fresh->ns.Get()); !named) return std::unexpected(std::move(named.error()));
+  }
   places_[op.slot] = Place{.ns = std::move(fresh->ns), .rtnl = std::move(fresh->rtnl), .netfilter = std::nullopt};
   return Output{fresh->identity};
 }
@@ -386,6 +389,29 @@ Result<Output> Runner::Do(const netns::NetnsIdentify &op) {
   stranded_ = stranded_ || netns::Stranded();
   if (!identity) return std::unexpected(identity.error());
   return Output{*identity};
+}
+
+Result<Output> Runner::Do(const NetnsKeep &op) {
+  const auto place = places_.find(op.slot);
+  if (place == places_.end() || !place->second.ns.Valid() || locks_.empty()) return netmode::Fail(EINVAL, {}, op.slot);
+  Reserve::Kept kept{.ns = std::move(place->second.ns), .lock = std::move(locks_.back())};
+  const bool is_kept = session_.Kept().Keep(op.key, kept);
+  if (!is_kept) {
+    place->second.ns = std::move(kept.ns);
+    locks_.back() = std::move(kept.lock);
+    return netmode::Fail(EEXIST, {}, op.key);
+  }
+  places_.erase(place);
+  locks_.pop_back();
+  return Output{};
+}
+
+Result<Output> Runner::Do(const NetnsTake &op) {
+  auto kept = session_.Kept().Take(op.key);
+  if (!kept) return netmode::Fail(ENOENT, {}, op.key);
+  locks_.push_back(std::move(kept->lock));
+  places_[op.slot] = Place{.ns = std::move(kept->ns), .rtnl = std::nullopt, .netfilter = std::nullopt};
+  return Output{};
 }
 
 Result<Output> Runner::Do(const netns::SysctlSet &op) {

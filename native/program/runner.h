@@ -77,6 +77,8 @@ class Runner final : public rtnl::Names {
   [[nodiscard]] Result<Output> Do(const netns::NetnsOpen &op);
   [[nodiscard]] Result<Output> Do(const netns::NetnsDelete &op);
   [[nodiscard]] Result<Output> Do(const netns::NetnsIdentify &op);
+  [[nodiscard]] Result<Output> Do(const NetnsKeep &op);
+  [[nodiscard]] Result<Output> Do(const NetnsTake &op);
   [[nodiscard]] Result<Output> Do(const netns::SysctlSet &op);
   [[nodiscard]] Result<Output> Do(const netns::SysctlRestore &op);
   [[nodiscard]] Result<Output> Do(const netns::SysctlGet &op);

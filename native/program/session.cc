@@ -8,7 +8,7 @@ namespace netmode::program {
 Result<netlink::Socket> Session::Take(int protocol) {
   {
     const std::lock_guard lock(mutex_);
-    const auto found = std::ranges::find(kept_, protocol, &Kept::protocol);
+    const auto found = std::ranges::find(kept_, protocol, &KeptSocket::protocol);
     if (found != kept_.end()) {
       netlink::Socket socket = std::move(found->socket);
       kept_.erase(found);

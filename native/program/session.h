@@ -11,6 +11,7 @@
 #include "base/unique_fd.h"
 #include "netlink/socket.h"
 #include "program/fresh.h"
+#include "program/reserve.h"
 
 namespace netmode::program {
 
@@ -24,6 +25,9 @@ class Session {
   [[nodiscard]] Result<netlink::Socket> Take(int protocol);
   void GiveBack(int protocol, netlink::Socket socket);
 
+  // What plans leave for later ones.
+  [[nodiscard]] Reserve &Kept() noexcept { return reserve_; }
+
   // To make a namespace takes the kernel about as long as all that has to be done before it is needed, so the two may overlap. One at
   // a time: Order() says what it is to be like (false: one is ordered already), MakeOrdered() makes it on a thread of the pool,
   // TakeOrdered() waits for it. Nothing where none of that likeness is ordered or it could not be made.
@@ -36,14 +40,15 @@ class Session {
   void FailOrder();
 
  private:
-  struct Kept {
+  struct KeptSocket {
     int protocol;
     netlink::Socket socket;
   };
 
   UniqueFd home_;
   std::mutex mutex_;
-  std::vector<Kept> kept_;
+  std::vector<KeptSocket> kept_;
+  Reserve reserve_;
   std::optional<netns::NetnsCreate> ordered_;
   std::optional<Fresh> ready_;
   bool unwanted_ = false;

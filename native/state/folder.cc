@@ -125,6 +125,20 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
   return std::string(target.data(), static_cast<std::size_t>(length));
 }
 
+// Nobody is without a holder meanwhile. Claims of one holder are changed by whoever has his lock, so the look before is good enough.
+[[nodiscard]] Result<void> TakeOver(const Claim &op) {
+  const auto holder = ReadHolder(op.path);
+  if (!holder) return std::unexpected(holder.error());
+  if (*holder != *op.from) return Fail(ESTALE, "symlink", op.path);
+  const std::string temporary = TemporaryPath(op.path);
+  unlink(temporary.c_str());
+  if (symlink(op.holder.c_str(), temporary.c_str()) != 0) return FailErrno("symlink", temporary);
+  if (rename(temporary.c_str(), op.path.c_str()) == 0) return {};
+  auto failure = FailErrno("rename", op.path);
+  unlink(temporary.c_str());
+  return failure;
+}
+
 }  // namespace
 
 Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled) {
@@ -195,6 +209,7 @@ Result<void> Run(const FileRemove &op) {
 }
 
 Result<void> Run(const Claim &op) {
+  if (op.from) return TakeOver(op);
   if (symlink(op.holder.c_str(), op.path.c_str()) == 0) return {};
   auto failure = FailErrno("symlink", op.path);
   if (failure.error().code == EEXIST) {

@@ -56,9 +56,11 @@ struct FileWrite {
 };
 
 // A symbolic link that says who holds something: made in one step with its content. EEXIST carries the holder.
+// With `from` it is taken over from that holder, in one step too; ESTALE if it isn't that one's.
 struct Claim {
   std::string path;
   std::string holder;
+  std::optional<std::string> from = std::nullopt;
 };
 
 // Removes a claim if it is this holder's. Absent or another's: nothing happens.

@@ -1,0 +1,220 @@
+/** A warm pool: sandboxes that are all but made, to be taken in a fraction of the time. */
+import { randomBytes } from 'node:crypto'
+
+import type { Context } from '../context.js'
+import type { CreatedSandbox, Op, Sandbox, SandboxPool, TakeOptions } from '../contract.js'
+import { fail, invalid } from '../errors.js'
+import type { Identity } from '../native.js'
+import { withNames } from '../network/name-servers.js'
+import type { Networks } from '../network/networks.js'
+import { PlanFailure } from '../plan/mechanism.js'
+import type { Plan } from '../plan/op.js'
+import { translate } from '../plan/translate.js'
+import type { SandboxRecord } from '../state/records.js'
+import { sandboxOptions, takeOptions, type ValidSandboxOptions } from '../validate/sandbox-options.js'
+import { type Creation, requestsOf } from './creation.js'
+import { draftRecord } from './draft.js'
+import type { Ground } from './plans.js'
+import { dropPlan, reservePlan, takePlan } from './pool-plans.js'
+import { avoidPort, type PortChooser, Refused } from './port-choice.js'
+import { SandboxHandle } from './sandbox.js'
+
+/** How often one is drafted anew because another process was faster. */
+const attempts = 1000
+
+/** One that can be taken. */
+interface Reserved {
+  readonly record: SandboxRecord
+  readonly identity: Identity
+  /** Of its link: the end on the host, or one that is inside as a whole. */
+  readonly linkIndex: number | undefined
+}
+
+/** What a pool needs of those whose sandboxes it makes. */
+export interface Makers {
+  readonly context: Context
+  readonly ground: Ground
+  readonly networks: Networks
+  readonly ports: PortChooser
+  readonly process: NonNullable<SandboxRecord['ephemeral']>
+  creation(options: ValidSandboxOptions): Creation
+  create(options: ValidSandboxOptions, signal?: AbortSignal): Promise<CreatedSandbox>
+  /** One has been made by other means. */
+  made(record: SandboxRecord, identity: Identity): Promise<CreatedSandbox>
+  closed(): void
+  /** Removes what no handle leads to. */
+  remove(name: string): Promise<boolean>
+}
+
+/** Is the one that was to be taken not as it was before, or not as it should be? What the ruleset lacks is no fault of its. */
+function isHarmed(error: unknown, plan: Plan): boolean {
+  if (!(error instanceof PlanFailure)) return false
+  const touched = plan.findIndex(({ apply }) => apply.op === 'netns.take')
+  const isItsFault = plan.findIndex(({ apply }) => apply === error.op) >= touched && !error.op.op.startsWith('nft.element.')
+  return isItsFault || (error.failure.undo?.length ?? 0) > 0
+}
+
+export class Pool implements SandboxPool {
+  readonly size: number
+  readonly network: string
+  readonly #makers: Makers
+  readonly #ready: Reserved[] = []
+  readonly #underWay = new Set<Promise<unknown>>()
+  #isFilling = false
+  #closing: Promise<void> | undefined
+
+  constructor({ size, network }: { readonly size: number; readonly network: string }, makers: Makers) {
+    this.size = size
+    this.network = network
+    this.#makers = makers
+  }
+
+  get ready(): number {
+    return this.#ready.length
+  }
+
+  take(options: TakeOptions, { signal }: Op = {}): Promise<CreatedSandbox> {
+    return this.#tracked(this.#take(options, signal))
+  }
+
+  giveBack(sandbox: Sandbox, op: Op = {}): Promise<boolean> {
+    return this.#tracked(this.#giveBack(sandbox, op))
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** Until it is full, or one can't be made. */
+  async fill(signal?: AbortSignal): Promise<void> {
+    if (this.#isFilling) return
+    this.#isFilling = true
+    try {
+      while (this.#closing === undefined && this.#ready.length < this.size) {
+        this.#ready.push(await this.#make())
+        signal?.throwIfAborted()
+      }
+    } finally {
+      this.#isFilling = false
+    }
+  }
+
+  /** Behind whoever has just taken one. What can't be made now is made, or fails, when somebody asks for it. */
+  #fillBehind(): void {
+    void this.#tracked(this.fill()).catch(() => {})
+  }
+
+  async #take(options: TakeOptions, signal?: AbortSignal): Promise<CreatedSandbox> {
+    this.#assertOpen()
+    signal?.throwIfAborted()
+    const valid = takeOptions(options, this.network)
+    const refused = new Refused()
+    try {
+      for (;;) {
+        const reserved = this.#ready.shift()
+        if (reserved === undefined) return await this.#makers.create(valid, signal)
+        const taken = await this.#takeOver(reserved, valid, refused, signal)
+        if (taken !== undefined) return taken
+      }
+    } finally {
+      this.#fillBehind()
+    }
+  }
+
+  /** undefined: to be tried again, with this one or another. */
+  async #takeOver(
+    reserved: Reserved,
+    valid: ValidSandboxOptions,
+    refused: Refused,
+    signal?: AbortSignal,
+  ): Promise<CreatedSandbox | undefined> {
+    const { context, ground, ports, process, made } = this.#makers
+    const requests = requestsOf(valid)
+    const aliases = [...(valid.attachments[0]?.aliases ?? [])]
+    const endpoints = reserved.record.endpoints.map(endpoint => ({ ...endpoint, aliases }))
+    let plan: Plan = []
+    let record: SandboxRecord
+    try {
+      const draft = draftRecord(valid, { path: `/run/netns/${valid.name}`, owned: true }, process, context.config)
+      record = { ...draft, endpoints, ports: await ports.choose(requests, endpoints, refused, { field: 'publish', signal }) }
+      plan = takePlan(ground, record, reserved.record, reserved.linkIndex)
+      await context.mechanism.run(plan, signal)
+    } catch (error) {
+      const isLost = isHarmed(error, plan)
+      if (isLost) await this.#discard([reserved])
+      else this.#ready.unshift(reserved)
+      if (isLost && signal?.aborted !== true) return undefined
+      if (error instanceof PlanFailure && (await ground.firewall.canRetry(error))) return undefined
+      if (avoidPort(error, requests, { endpoints }, refused, 'publish')) return undefined
+      throw translate(error, signal)
+    }
+    await context.names.ready(withNames(record).map(({ networkId }) => networkId))
+    return await made({ ...record, phase: 'ready' }, reserved.identity)
+  }
+
+  async #giveBack(sandbox: Sandbox, op: Op): Promise<boolean> {
+    this.#assertOpen()
+    if (!(sandbox instanceof SandboxHandle)) throw invalid('sandbox', 'a sandbox that was taken', sandbox)
+    try {
+      return await sandbox.remove(op)
+    } finally {
+      this.#fillBehind()
+    }
+  }
+
+  async #make(): Promise<Reserved> {
+    const { context, ground, networks } = this.#makers
+    const valid = sandboxOptions({ name: 'reserved', network: this.network })
+    // No name that a user could give, or ask for.
+    const creation = this.#makers.creation({ ...valid, name: `~${randomBytes(6).toString('hex')}` })
+    for (let attempt = 1; ; attempt++) {
+      const draft = await creation.draft()
+      const record: SandboxRecord = { ...draft.record, phase: 'pooled' }
+      const plan = reservePlan(ground, record, draft.networks, networks.missingSteps(draft.networks))
+      try {
+        const outputs = await context.mechanism.run(plan)
+        creation.learn(draft, plan, outputs)
+        const namespace = plan.findIndex(({ apply }) => apply.op === 'netns.create')
+        const link = plan.findIndex(({ apply }) => apply.op === 'link.add' && (apply.peer ?? apply.bornIn) !== undefined)
+        return { record, identity: outputs[namespace] as Identity, linkIndex: outputs[link] as number | undefined }
+      } catch (error) {
+        creation.giveBack(draft, error)
+        if (attempt === attempts || !(await creation.canRetry(error, draft))) throw translate(error)
+      }
+    }
+  }
+
+  /** They and what is written of them go; whoever finds them first, in a moment when they are nobody's, does the same. */
+  async #discard(reserved: readonly Reserved[]): Promise<void> {
+    const { context, remove } = this.#makers
+    for (const { record } of reserved) {
+      // Not there: it was lost on the way back.
+      await context.mechanism.run(dropPlan([record.name])).catch(() => {})
+    }
+    await Promise.all(reserved.map(({ record }) => remove(record.name)))
+  }
+
+  async #close(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+    this.#makers.closed()
+    await this.#discard(this.#ready.splice(0))
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw fail('CLOSED', 'This pool has been closed')
+  }
+
+  async #tracked<T>(call: Promise<T>): Promise<T> {
+    this.#underWay.add(call)
+    try {
+      return await call
+    } finally {
+      this.#underWay.delete(call)
+    }
+  }
+}
