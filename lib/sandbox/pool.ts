@@ -59,6 +59,8 @@ export class Pool implements SandboxPool {
   readonly network: string
   readonly #makers: Makers
   readonly #ready: Reserved[] = []
+  /** In the hands of takes that may give them back. */
+  #inHands = 0
   readonly #underWay = new Set<Promise<unknown>>()
   #isFilling = false
   #closing: Promise<void> | undefined
@@ -95,7 +97,7 @@ export class Pool implements SandboxPool {
     if (this.#isFilling) return
     this.#isFilling = true
     try {
-      while (this.#closing === undefined && this.#ready.length < this.size) {
+      while (this.#closing === undefined && this.#ready.length + this.#inHands < this.size) {
         this.#ready.push(await this.#make())
         signal?.throwIfAborted()
       }
@@ -104,9 +106,9 @@ export class Pool implements SandboxPool {
     }
   }
 
-  /** Behind whoever has just taken one. What can't be made now is made, or fails, when somebody asks for it. */
+  /** Once whoever has just taken one has gone on. What can't be made now is made, or fails, when somebody asks for it. */
   #fillBehind(): void {
-    void this.#tracked(this.fill()).catch(() => {})
+    setImmediate(() => void this.#tracked(this.fill()).catch(() => {}))
   }
 
   async #take(options: TakeOptions, signal?: AbortSignal): Promise<CreatedSandbox> {
@@ -118,7 +120,10 @@ export class Pool implements SandboxPool {
       for (;;) {
         const reserved = this.#ready.shift()
         if (reserved === undefined) return await this.#makers.create(valid, signal)
-        const taken = await this.#takeOver(reserved, valid, refused, signal)
+        this.#inHands += 1
+        const taken = await this.#takeOver(reserved, valid, refused, signal).finally(() => {
+          this.#inHands -= 1
+        })
         if (taken !== undefined) return taken
       }
     } finally {

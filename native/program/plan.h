@@ -42,9 +42,9 @@ struct SocketOpen {
 using Immediate =
     std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove, state::FileRename,
                  state::ExpectAbsent, state::ExpectNames, state::ExpectUnchanged, state::Claim, state::Release, state::PortClaim,
-                 state::PortRelease, netns::NetnsCreate, netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify, NetnsKeep, NetnsTake,
-                 netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet, SocketOpen, tap::TapAdd, rtnl::LinkDelete, rtnl::LinkList,
-                 rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList, rtnl::RuleList, nft::ListVerb, nft::RulesVerb,
+                 state::PortRelease, netns::NetnsCreate, netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify,
+                 NetnsKeep, NetnsTake, netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet, SocketOpen, tap::TapAdd, rtnl::LinkDelete,
+                 rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList, rtnl::RuleList, nft::ListVerb, nft::RulesVerb,
                  conntrack::ConntrackFlush>;
 
 struct Op {

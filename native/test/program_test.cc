@@ -168,6 +168,33 @@ TEST_CASE("a namespace that was ordered is the one that the next plan names") {
   session->FailOrder();
 }
 
+TEST_CASE("a namespace that is kept is nobody's, with its lock, until a plan takes it") {
+  const test::PrivateWorld world;
+  const std::string folder = "/run/kept";
+  const auto session = OpenSession();
+  const auto keep = Step{.apply = {.name = "netns.keep", .verb = Immediate{NetnsKeep{.key = "one", .slot = "new"}}}, .undo = std::nullopt};
+  const auto take = Step{.apply = {.name = "netns.take", .verb = Immediate{NetnsTake{.key = "one", .slot = "old"}}}, .undo = std::nullopt};
+  const auto lock = [&] { return state::Acquire({.path = folder, .immediate = true}); };
+  const Report made =
+      Run(*session,
+          {{.apply = MakeFolder(folder), .undo = std::nullopt},
+           {.apply = {.name = "lock", .verb = Immediate{state::Lock{.path = folder}}}, .undo = std::nullopt},
+           {.apply = {.name = "netns.create", .verb = Immediate{netns::NetnsCreate{.name = {}, .slot = "new"}}}, .undo = std::nullopt},
+           keep});
+  REQUIRE_FALSE(made.failure);
+  CHECK_FALSE(lock());
+  const Report taken =
+      Run(*session,
+          {take,
+           {.apply = {.name = "netns.attach", .verb = Immediate{netns::NetnsAttach{.name = "box", .slot = "old"}}}, .undo = std::nullopt}});
+  REQUIRE_FALSE(taken.failure);
+  CHECK(lock());
+  const auto opened = netns::Open({.slot = "", .path = "/run/netns/box"});
+  REQUIRE(opened);
+  CHECK(netns::Describe(opened->Get(), -1).value().inode == std::get<netns::Identity>(made.outputs[2]).inode);
+  CHECK(Run(*session, {take}).failure->error.code == ENOENT);
+}
+
 TEST_CASE("a plan that wants another namespace, or comes after the order was cancelled, makes its own") {
   const test::PrivateWorld world;
   const auto session = OpenSession();

@@ -234,6 +234,10 @@ TEST_SUITE("state") {
     CHECK(second.error().holder == "web");
     CHECK(state::Run(state::Release{.path = path, .holder = "db"}));
     CHECK(Exists(path));
+    CHECK(state::Run(state::Claim{.path = path, .holder = "db", .from = "api"}).error().code == ESTALE);
+    CHECK(state::Run(state::Claim{.path = path, .holder = "db", .from = "web"}));
+    CHECK(state::Run(state::Claim{.path = path, .holder = "web"}).error().holder == "db");
+    CHECK(state::Run(state::Claim{.path = path, .holder = "web", .from = "db"}));
     CHECK(state::Run(state::Release{.path = path, .holder = "web"}));
     CHECK_FALSE(Exists(path));
     CHECK(state::Run(state::Release{.path = path, .holder = "web"}));

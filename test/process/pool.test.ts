@@ -23,6 +23,8 @@ beforeEach(async () => {
   machine = await freshHost()
   ;({ host, between } = await openBetween(machine))
   await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] })
+  // A bridge has the kernel's own routes only from its first port on.
+  await host.sandboxes.create({ name: 'old', network: 'lan' })
 })
 afterEach(async () => {
   between.change = plan => plan
@@ -47,8 +49,8 @@ async function portrait(name: string): Promise<unknown> {
     settings: await settings(place),
     host: await world(),
   }
-  const { id = '' } = (await host.sandboxes.get(name)) ?? {}
-  const end = /veth[0-9a-f]{7}/.exec(JSON.stringify(seen.host))?.[0] ?? ''
+  const { id = '', endpoints = [] } = (await host.sandboxes.get(name)) ?? {}
+  const end = endpoints[0]?.hostIfname ?? ''
   const { address = '' } = (await machine.ipJson('link', 'show', end))[0] ?? {}
   const text = JSON.stringify(seen)
   expect(text).toContain(`netmode:${name}/lan`)
@@ -85,7 +87,7 @@ describe('what is taken', () => {
     const { address: ip6 } = taken.endpoints[0]?.ipv6 ?? {}
     const seen = await portrait('web')
     expect([taken.name, taken.mode, taken.netns]).toEqual(['web', 'bridge', '/run/netns/web'])
-    expect((await host.sandboxes.list()).map(({ id }) => id)).toEqual([taken.id])
+    expect((await host.sandboxes.list({ name: 'web' })).map(({ id }) => id)).toEqual([taken.id])
     await taken.remove()
     await host.sandboxes.create({ ...options, network: 'lan', ...(ip && { ip }), ...(ip6 && { ip6 }) })
     expect(seen).toEqual(await portrait('web'))
@@ -101,8 +103,8 @@ describe('what is taken', () => {
     await using other = await open(machine)
     expect(await other.recover()).toEqual({ rolledBack: [], repaired: [], damaged: [] })
     expect(await world()).toEqual(before) // what is pooled is somebody's
-    expect((await other.sandboxes.list()).map(({ name }) => name)).toEqual(['web'])
-    await expect(other.networks.remove('lan')).rejects.toMatchObject({ code: 'ERR_NETMODE_BUSY', holder: 'web, a warm pool' })
+    expect((await other.sandboxes.list()).map(({ name }) => name)).toEqual(['old', 'web'])
+    await expect(other.networks.remove('lan')).rejects.toMatchObject({ code: 'ERR_NETMODE_BUSY', holder: 'old, web, a warm pool' })
     expect(await other.doctor()).toEqual(await host.doctor())
     expect((await other.doctor()).filter(({ id }) => id === 'stale-record')).toEqual([])
   })
@@ -162,14 +164,14 @@ describe('a pool', () => {
     await inside.ip('link', 'add', 'left0', 'type', 'veth', 'peer', 'name', 'left1')
     await inside.ip('route', 'add', '192.0.2.0/24', 'dev', 'lo')
     await inside.run('sysctl', '-qw', 'net/ipv4/ip_default_ttl=7')
-    const { inode } = first.namespace
+    const { cookie } = first.namespace
     expect(await pool.giveBack(first)).toBe(true)
     expect(await pool.giveBack(first)).toBe(false)
     for (let i = 0; i < 3; i++) {
       await full(pool)
       const next = await pool.take({ name: `next-${i}` })
       const place = new PrivateNamespace(next.name)
-      expect(next.namespace.inode).not.toBe(inode)
+      expect(next.namespace.cookie).not.toBe(cookie)
       expect(await place.nft('list', 'ruleset')).toBe('')
       expect((await place.ipJson('link', 'show')).map(({ ifname }) => ifname)).toEqual(['lo', 'eth0'])
       expect(await place.ipJson('route', 'show', '192.0.2.0/24')).toEqual([])
@@ -274,7 +276,7 @@ describe('a process with a pool', () => {
     await answer(web as NonNullable<typeof web>, address, 80)
     expect(await ask(web?.ports[0]?.hostPort ?? 0)).toBe(`198.51.100.2 at ${address}`)
     expect(Object.keys(await stateTree(machine.stateDir)).filter(path => path.includes('~'))).toEqual([])
-    expect((await machine.ipJson('link', 'show')).filter(({ ifname }) => String(ifname).startsWith('veth'))).toHaveLength(1)
+    expect((await machine.ipJson('link', 'show')).filter(({ ifname }) => String(ifname).startsWith('veth'))).toHaveLength(2)
     await host.sandboxes.remove('web')
   })
 
@@ -287,11 +289,11 @@ describe('a process with a pool', () => {
     })
     const addresses = (await Promise.all(taken)).flat()
     expect(new Set(addresses).size).toBe(12)
-    expect(await host.sandboxes.list()).toHaveLength(12)
+    expect(await host.sandboxes.list()).toHaveLength(13)
     for (const { process } of both) process.kill('SIGKILL')
     await Promise.all(both.map(one => one.end()))
     await host.recover()
-    expect((await machine.ipJson('link', 'show')).filter(({ ifname }) => String(ifname).startsWith('veth'))).toHaveLength(12)
+    expect((await machine.ipJson('link', 'show')).filter(({ ifname }) => String(ifname).startsWith('veth'))).toHaveLength(13)
   })
 
   test('in a worker that ends gives its addresses back', async () => {

@@ -4,6 +4,8 @@ import type { Host, Sandbox, SandboxOptions } from '../../lib/index.js'
 /** One operation. `adds`: it makes something, so that taking it back leads to what was before; the others take something away. */
 export interface Act {
   readonly adds: boolean
+  /** Has to clean up after itself, and what it can't is recovery's. */
+  readonly leaves?: boolean
   /** Makes what has to be there. */
   stage(host: Host): Promise<unknown>
   run(host: Host): Promise<unknown>
@@ -13,7 +15,7 @@ export interface Act {
   back(host: Host): Promise<unknown>
 }
 
-export type ActName = 'create' | 'publish' | 'unpublish' | 'attach' | 'detach' | 'remove' | 'network create' | 'network remove'
+export type ActName = 'create' | 'publish' | 'unpublish' | 'attach' | 'detach' | 'remove' | 'network create' | 'network remove' | 'pool'
 
 const web: SandboxOptions = { name: 'web', network: 'lan', ip: '10.9.0.9', publish: ['8080:80', '53:53/udp'] }
 
@@ -78,6 +80,18 @@ export const acts: Readonly<Record<ActName, Act>> = {
     run: detach,
     done: async host => !(await isOnFar(host)),
     back: attach,
+  },
+  /** A pool's whole life, with a take in it. */
+  pool: {
+    adds: true,
+    leaves: true,
+    stage: networks,
+    run: async host => {
+      await using pool = await host.sandboxes.pool({ size: 2, network: 'lan' })
+      await pool.take({ name: 'web', publish: ['8080:80', '53:53/udp'] })
+    },
+    done: async host => (await host.sandboxes.get('web')) !== undefined,
+    back: host => host.sandboxes.remove('web'),
   },
   'network create': {
     adds: true,

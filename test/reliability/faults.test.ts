@@ -78,7 +78,7 @@ describe('any system call fails in', () => {
         expect(outcome.fds, what).toBeLessThanOrEqual(fds) // a kept socket is given up when it has failed
         if (outcome.failed) expect(outcome.failed, what).toMatch(/^ERR_NETMODE_/)
         // What has begun to go can't be put back: recovery takes it to its end.
-        if (!act.adds) await host.recover()
+        if (!act.adds || act.leaves) await host.recover()
         const done = await act.done(host)
         if (outcome.failed === undefined) expect(done, what).toBe(true)
         if (!done) expect(await traces(), what).toEqual(before)
