@@ -6,13 +6,15 @@
 //   node scripts/kernels.mjs --kernel 6.12 …    on this kernel alone; may be given again
 //
 // The machines run at once, and share the processors. Each boots into the file system of this one: it reads it through virtiofs and writes
-// to memory, so it tests the tree as it stands, native build included. A failed test, a tainted kernel and a machine that died are failures.
+// to memory, so it tests the tree as it stands, native build included. One test is for the kernel as a guest: QEMU boots it on TAPs of ours, on
+// this machine. A failed test, a tainted kernel and a machine that died are failures.
 // What a machine printed is in build-kernels/results/RELEASE.log, its report beside it in RELEASE.json, the table in table.txt.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism, constants } from 'node:os'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { fetchKernel, kKernelsFolder } from './kernels/debian-kernel.mjs'
+import { kGuestScene, runGuestScene } from './kernels/guest-scene.mjs'
 import { runMachine } from './kernels/machine.mjs'
 import { resultTable } from './kernels/result-table.mjs'
 import { filesBelow, root } from './stamp.mjs'
@@ -30,16 +32,31 @@ function chooseFiles(named, quick) {
   if (named.length > 0) return named.flatMap(filesBelow).filter(file => file.endsWith('.test.ts'))
   if (!quick) return tests
   const picky = tests.filter(file => readFileSync(join(root, file), 'utf8').includes("'link:"))
-  return [...new Set([...kQuick, ...picky])]
+  return [...new Set([...kQuick, kGuestScene, ...picky])]
+}
+
+/** The machine that boots it runs the files, and ends with them. */
+async function runInside(kernel, files, { cpus, log, lines, signal }) {
+  const report = `${lines}.inside`
+  const command = [join(root, 'scripts/kernels/guest.sh'), process.execPath, ...files]
+  say(`${kernel.release}: ${files.length} test files, ${cpus} processors; tail -f ${relative(process.cwd(), log)}`)
+  await runMachine(kernel, { command, console: log, report, cpus, memory: kMemory, signal })
+  appendFileSync(lines, readFileSync(report))
+  rmSync(report)
 }
 
 /** Runs the files on one kernel. A file without a report is one that the machine did not live to end. */
-async function runOn(kernel, files, cpus) {
-  const [log, lines] = ['log', 'lines'].map(kind => join(kResults, `${kernel.release}.${kind}`))
-  for (const file of [log, lines]) rmSync(file, { force: true })
-  const command = [join(root, 'scripts/kernels/guest.sh'), process.execPath, ...files]
-  say(`${kernel.release}: ${files.length} test files, ${cpus} processors; tail -f ${relative(process.cwd(), log)}`)
-  await runMachine(kernel, { command, console: log, report: lines, cpus, memory: kMemory })
+async function runOn(kernel, files, cpus, signal) {
+  const [log, lines, guestLog] = ['log', 'lines', 'guest.log'].map(kind => join(kResults, `${kernel.release}.${kind}`))
+  for (const file of [log, lines, guestLog]) rmSync(file, { force: true })
+  const inside = files.filter(file => file !== kGuestScene)
+  if (inside.length < files.length) {
+    say(`${kernel.release}: as a guest of ours; ${relative(process.cwd(), guestLog)}`)
+    await runGuestScene(kernel, { log: guestLog, report: lines, signal })
+    signal.throwIfAborted()
+  }
+  if (inside.length > 0) await runInside(kernel, inside, { cpus, log, lines, signal })
+  signal.throwIfAborted()
   const reports = readFileSync(lines, 'utf8')
     .split('\n')
     .filter(line => line.startsWith('{'))
@@ -47,7 +64,8 @@ async function runOn(kernel, files, cpus) {
   rmSync(lines)
   const result = {
     release: kernel.release,
-    end: reports.find(({ taint }) => taint !== undefined),
+    // null: there was no machine to come to an end.
+    end: inside.length > 0 ? reports.find(({ taint }) => taint !== undefined) : null,
     files: reports.filter(({ file }) => file),
   }
   writeFileSync(join(kResults, `${kernel.release}.json`), `${JSON.stringify(result, null, 2)}\n`)
@@ -69,7 +87,16 @@ if (files.length === 0) throw new Error(`no test file is at or below ${positiona
 const kernels = values.kernel.map(version => fetchKernel(version, say))
 mkdirSync(kResults, { recursive: true })
 const cpus = Math.max(1, Math.floor(availableParallelism() / kernels.length))
-const results = await Promise.all(kernels.map(kernel => runOn(kernel, files, cpus)))
+// Who is told to end takes the machines along: nobody else knows of them.
+const ending = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(name, () => ending.abort(name))
+const runs = kernels.map(kernel => runOn(kernel, files, cpus, ending.signal))
+await Promise.allSettled(runs)
+if (ending.signal.aborted) {
+  say(`ended by ${ending.signal.reason}`)
+  process.exit(128 + constants.signals[ending.signal.reason])
+}
+const results = await Promise.all(runs)
 const { text, problems } = resultTable(files, results)
 process.stdout.write(text)
 writeFileSync(join(kResults, 'table.txt'), text)

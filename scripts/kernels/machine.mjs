@@ -30,6 +30,7 @@ export async function runMachine(kernel, { command, console, report, cpus, memor
   const files = startFileServer(socket, log)
   try {
     await isThere(socket, files)
+    signal?.throwIfAborted()
     const qemu = spawn(
       'qemu-system-x86_64',
       [

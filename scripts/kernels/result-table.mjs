@@ -2,7 +2,8 @@
 
 /**
  * @typedef {import('../../test/setup/line-reporter.js').FileReport} FileReport
- * @typedef {{ release: string, files: readonly FileReport[], end?: { status: number, taint: number } }} KernelResult
+ * @typedef {{ release: string, files: readonly FileReport[], end?: { status: number, taint: number } | null }} KernelResult
+ *   `end`: null where no machine was needed, absent where one died
  */
 
 /**
@@ -15,7 +16,7 @@ export function resultTable(files, results) {
   const rows = [
     ['test file', ...results.map(({ release }) => release)],
     ...files.map(file => [file, ...results.map(result => inWords(reportFor(result, file)))]),
-    ['kernel taint', ...results.map(({ end }) => (end ? String(end.taint) : 'the machine died'))],
+    ['kernel taint', ...results.map(({ end }) => (end ? String(end.taint) : end === null ? '' : 'the machine died'))],
   ]
   const problems = results.map(result => problemsOf(result, files))
   const notes = results.flatMap((result, index) => [...skippedOn(result), ...problems[index]])
@@ -38,7 +39,7 @@ function inWords(report) {
 function problemsOf({ release, files, end }, names) {
   const failed = files.flatMap(({ file, failures }) => failures.map(({ test, message }) => `${file}: ${test}: ${firstLine(message)}`))
   const unheard = names.filter(name => !files.some(({ file }) => file === name)).map(name => `${name}: no report`)
-  const machine = end === undefined ? ['the machine died; its last words are in the log'] : end.taint === 0 ? [] : [`tainted: ${end.taint}`]
+  const machine = end === undefined ? ['the machine died; its last words are in the log'] : end?.taint ? [`tainted: ${end.taint}`] : []
   return [...failed, ...unheard, ...machine].map(text => `${release}: FAILED ${text}`)
 }
 
