@@ -6,6 +6,7 @@ import { type Between, openBetween } from '../setup/between.js'
 import { dump, freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { settings } from '../setup/settings.js'
+import { homeSubnets } from '../setup/stage.js'
 
 const { describe, test } = requires('root', 'program:nft', 'program:sysctl')
 
@@ -175,8 +176,10 @@ describe('the explanation of', () => {
 })
 
 describe('with the other drivers, the explanation of', () => {
-  const subnets = [{ subnet: '198.51.100.0/24', gateway: '198.51.100.2', reserved: { host: '198.51.100.1' } }]
+  const subnets = [homeSubnets[0]]
   const { test: withMacvlan } = requires('root', 'program:nft', 'program:sysctl', 'link:macvlan')
+  const { test: withIpvlan } = requires('root', 'program:nft', 'program:sysctl', 'link:ipvlan')
+  const { test: withVlan } = requires('root', 'program:nft', 'program:sysctl', 'link:macvlan', 'link:vlan')
 
   /** A network, a sandbox on it, and the removal of both. */
   async function both(network: NetworkOptions, sandboxOptions: Partial<SandboxOptions>): Promise<void> {
@@ -210,6 +213,12 @@ describe('with the other drivers, the explanation of', () => {
     ))
   withMacvlan('a macvlan network and a sandbox', () =>
     both({ name: 'lan', driver: 'macvlan', parent: 'eth0', subnets }, { ip: '198.51.100.77' }),
+  )
+  withIpvlan.each(['l2', 'l3', 'l3s'] as const)('an ipvlan network in mode %s and a sandbox', ipvlanMode =>
+    both({ name: 'lan', driver: 'ipvlan', parent: 'eth0', ipvlanMode, subnets }, { ip: '198.51.100.77' }),
+  )
+  withVlan.each(['macvlan', 'bridge'] as const)('a %s network on a VLAN that it makes, and a sandbox', driver =>
+    both({ name: 'lan', driver, parent: 'eth0.7', subnets: ['203.0.113.0/24'] }, { ip: '203.0.113.77' }),
   )
   test('a bridge with an uplink and a sandbox', () =>
     both({ name: 'lan', parent: 'eth0', bridge: 'br.lan', subnets }, { ip: '198.51.100.77' }))

@@ -7,6 +7,7 @@ import { open, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { Programs } from '../setup/program.js'
+import { homeSubnets } from '../setup/stage.js'
 import { stateTree } from '../setup/state-tree.js'
 
 const { describe, test } = requires('root', 'program:nft')
@@ -382,8 +383,9 @@ test('two hosts in one process, or in two, see what the other does', async () =>
 })
 
 describe('with the other drivers, a process killed in the middle leaves it as it was or complete:', () => {
-  const gateways = { subnet: '198.51.100.0/24', gateway: '198.51.100.2', reserved: { host: '198.51.100.1' } }
   const { test: withMacvlan } = requires('root', 'link:macvlan')
+  const { test: withIpvlan } = requires('root', 'link:ipvlan')
+  const { test: withVlan } = requires('root', 'link:macvlan', 'link:vlan')
 
   /** The making of the network, then of a sandbox on it. */
   async function killBoth(network: NetworkOptions, publish: readonly string[], options: Partial<SandboxOptions> = {}): Promise<void> {
@@ -410,6 +412,10 @@ describe('with the other drivers, a process killed in the middle leaves it as it
   const { test: withTun } = requires('root', '/dev/net/tun')
   withTun('a TAP on a bridge', () => killBoth({ name: 'lan', subnets: ['10.8.0.0/24', 'fd00:8::/64'] }, ['8080:80'], { tap: {} }))
   test('ptp', () => killBoth({ name: 'lines', driver: 'ptp', subnets: ['10.8.0.0/24', 'fd00:8::/64'] }, ['8080:80']))
-  withMacvlan('macvlan', () => killBoth({ name: 'lan', driver: 'macvlan', parent: 'eth0', subnets: [gateways] }, []))
-  test('a bridge with an uplink', () => killBoth({ name: 'lan', parent: 'eth0', subnets: [gateways] }, []))
+  withMacvlan('macvlan', () => killBoth({ name: 'lan', driver: 'macvlan', parent: 'eth0', subnets: [homeSubnets[0]] }, []))
+  withIpvlan('ipvlan', () => killBoth({ name: 'lan', driver: 'ipvlan', parent: 'eth0', subnets: [homeSubnets[0]] }, []))
+  withVlan.each(['macvlan', 'bridge'] as const)('%s on a VLAN', driver =>
+    killBoth({ name: 'lan', driver, parent: 'eth0.7', subnets: ['203.0.113.0/24'] }, []),
+  )
+  test('a bridge with an uplink', () => killBoth({ name: 'lan', parent: 'eth0', subnets: [homeSubnets[0]] }, []))
 })

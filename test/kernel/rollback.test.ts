@@ -6,6 +6,7 @@ import { type Between, changes, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { settings } from '../setup/settings.js'
+import { homeSubnets } from '../setup/stage.js'
 import { stateTree } from '../setup/state-tree.js'
 
 const { describe, test } = requires('root', 'program:nft')
@@ -172,8 +173,7 @@ plainTest('the plans that are broken are those that change something', () => {
 })
 
 describe('with the other drivers', () => {
-  /** As in freshHost: the neighbour outside is the router. */
-  const onLan = { subnets: [{ subnet: '198.51.100.0/24', gateway: '198.51.100.2', reserved: { host: '198.51.100.1' } }] }
+  const onLan = { subnets: [homeSubnets[0]] }
   const { test: withMacvlan } = requires('root', 'link:macvlan')
 
   test('a ptp network and its sandboxes, at every place', async () => {
@@ -206,6 +206,24 @@ describe('with the other drivers', () => {
     const sandbox: SandboxOptions = { name: 'web', network: 'lan' }
     expect(await breakEverywhere(() => host.sandboxes.create(sandbox), inTurn)).toBeGreaterThan(10)
     expect((await host.sandboxes.create(sandbox)).endpoints).toMatchObject([{ ipv4: { gateway: '198.51.100.2' } }])
+  })
+
+  const { test: withIpvlan } = requires('root', 'link:ipvlan')
+  withIpvlan('an ipvlan network and its sandboxes, at every place', async () => {
+    const network = { name: 'lan', driver: 'ipvlan', parent: 'eth0', ...onLan } as const
+    expect(await breakEverywhere(() => host.networks.create(network), inTurn)).toBeGreaterThan(4)
+    await host.networks.create(network)
+    const sandbox: SandboxOptions = { name: 'web', network: 'lan' }
+    expect(await breakEverywhere(() => host.sandboxes.create(sandbox), inTurn)).toBeGreaterThan(10)
+    expect((await host.sandboxes.create(sandbox)).endpoints).toMatchObject([{ ipv4: { gateway: '198.51.100.2' } }])
+  })
+
+  const { test: withVlan } = requires('root', 'link:macvlan', 'link:vlan')
+  withVlan.each(['macvlan', 'bridge'] as const)('a %s network on a VLAN that it makes, and its sandboxes, at every place', async driver => {
+    const network = { name: 'lan', driver, parent: 'eth0.7', subnets: ['203.0.113.0/24'] }
+    expect(await breakEverywhere(() => host.networks.create(network), inTurn)).toBeGreaterThan(6)
+    await host.networks.create(network)
+    expect(await breakEverywhere(() => host.sandboxes.create({ name: 'web', network: 'lan' }), inTurn)).toBeGreaterThan(10)
   })
 
   test('a bridge with an uplink, at every place: the host has its addresses and routes again', async () => {

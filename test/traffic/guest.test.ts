@@ -1,26 +1,20 @@
 /** Virtual machines in sandboxes: real traffic through a TAP, many with one and the same address. */
-import { afterEach, beforeEach, expect } from 'vitest'
+import { expect } from 'vitest'
 import { type GuestOptions, type Host, isNetmodeError, type Sandbox, type SandboxOptions } from '../../lib/index.js'
-import { changes, open, openBetween } from '../setup/between.js'
+import { changes, openBetween } from '../setup/between.js'
 import { FakeGuests, type GuestSeat } from '../setup/guests.js'
-import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
+import { type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
 import { addressOf, ask, askUdp, families, greet, greetUdp, Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
+import { onStage } from '../setup/stage.js'
 
 const { describe, test } = requires('root', 'program:nft', 'program:python3', '/dev/net/tun')
 
 let machine: PrivateHost
 let host: Host
 
-beforeEach(async () => {
-  machine = await freshHost()
-  host = await open(machine)
-})
-afterEach(async () => {
-  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
-  for (const { name } of await host.networks.list()) await host.networks.remove(name)
-  await host.close()
-  await machine.remove()
+onStage(stage => {
+  ;({ machine, host } = stage)
 })
 
 const slot = { address: '172.16.0.2/30' }

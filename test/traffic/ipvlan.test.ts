@@ -1,10 +1,10 @@
 /** ipvlan networks: sandboxes on the LAN with the MAC address of the host's device, switched or routed. */
-import { afterEach, beforeEach, expect } from 'vitest'
+import { expect } from 'vitest'
 import type { Host, NetworkOptions } from '../../lib/index.js'
-import { open } from '../setup/between.js'
-import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
-import { addressOf, ask, families, greet, Peer } from '../setup/peers.js'
+import { type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
+import { addressOf, ask, families, greet, type Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
+import { homeSubnets, onStage } from '../setup/stage.js'
 
 const { describe, test } = requires('root', 'link:ipvlan')
 const { describe: describeAnywhere, test: testAnywhere } = requires('root')
@@ -12,17 +12,8 @@ const { describe: describeAnywhere, test: testAnywhere } = requires('root')
 let machine: PrivateHost
 let host: Host
 let outside: Peer
-beforeEach(async () => {
-  machine = await freshHost()
-  host = await open(machine)
-  outside = new Peer(machine.outside.netns)
-})
-afterEach(async () => {
-  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
-  for (const { name } of await host.networks.list()) await host.networks.remove(name)
-  await outside[Symbol.asyncDispose]()
-  await host.close()
-  await machine.remove()
+onStage(stage => {
+  ;({ machine, host, outside } = stage)
 })
 
 const lan = (ipvlanMode: NonNullable<NetworkOptions['ipvlanMode']>): NetworkOptions => ({
@@ -30,10 +21,7 @@ const lan = (ipvlanMode: NonNullable<NetworkOptions['ipvlanMode']>): NetworkOpti
   driver: 'ipvlan',
   parent: 'eth0',
   ipvlanMode,
-  subnets: [
-    { subnet: '198.51.100.0/24', gateway: '198.51.100.2', reserved: { host: '198.51.100.1' } },
-    { subnet: '2001:db8:100::/64', gateway: '2001:db8:100::2', reserved: { host: '2001:db8:100::1' } },
-  ],
+  subnets: homeSubnets,
 })
 
 describe('an ipvlan network', () => {

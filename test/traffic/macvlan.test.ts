@@ -1,10 +1,10 @@
 /** macvlan networks: who reaches whom in each mode, by real connections over IPv4 and IPv6. */
-import { afterEach, beforeEach, expect } from 'vitest'
-import type { Host, NetworkOptions, Sandbox } from '../../lib/index.js'
-import { open } from '../setup/between.js'
-import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
-import { addressOf, ask, askUdp, families, greet, greetUdp, Peer, type Place } from '../setup/peers.js'
+import { expect } from 'vitest'
+import type { Host, NetworkOptions, Sandbox, SandboxOptions } from '../../lib/index.js'
+import { type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
+import { addressOf, ask, askUdp, families, greet, greetUdp, type Peer, type Place } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
+import { homeSubnets, onStage, serving } from '../setup/stage.js'
 
 const { describe, test } = requires('root', 'link:macvlan', 'program:nft')
 
@@ -12,18 +12,8 @@ let machine: PrivateHost
 let host: Host
 let self: Peer
 let outside: Peer
-beforeEach(async () => {
-  machine = await freshHost()
-  host = await open(machine)
-  self = new Peer(machine.netns)
-  outside = new Peer(machine.outside.netns)
-})
-afterEach(async () => {
-  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
-  for (const { name } of await host.networks.list()) await host.networks.remove(name)
-  await Promise.all([self, outside].map(peer => peer[Symbol.asyncDispose]()))
-  await host.close()
-  await machine.remove()
+onStage(stage => {
+  ;({ machine, host, self, outside } = stage)
 })
 
 /** The host's own LAN: its outside neighbour is the router. */
@@ -32,17 +22,10 @@ const lan = (macvlanMode: NonNullable<NetworkOptions['macvlanMode']>): NetworkOp
   driver: 'macvlan',
   parent: 'eth0',
   macvlanMode,
-  subnets: [
-    { subnet: '198.51.100.0/24', gateway: '198.51.100.2', reserved: { host: '198.51.100.1' } },
-    { subnet: '2001:db8:100::/64', gateway: '2001:db8:100::2', reserved: { host: '2001:db8:100::1' } },
-  ],
+  subnets: homeSubnets,
 })
 
-async function sandbox(name: string, options: object = {}): Promise<Sandbox> {
-  const made = await host.sandboxes.create({ name, network: 'lan', ...options })
-  for (const family of families) await greet(made, addressOf(made, family), 80)
-  return made
-}
+const sandbox = (name: string, options?: Partial<SandboxOptions>) => serving(host, name, options)
 
 type Family = (typeof families)[number]
 /** Who asks, and by which address he should be seen. */

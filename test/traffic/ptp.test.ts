@@ -1,10 +1,10 @@
 /** ptp networks: a routed link for every sandbox. What is promised of bridge networks holds, by real connections in both families. */
-import { afterEach, beforeEach, expect } from 'vitest'
+import { expect } from 'vitest'
 import type { Host, NetworkOptions, Sandbox } from '../../lib/index.js'
-import { open } from '../setup/between.js'
-import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
-import { addressOf, ask, askUdp, at, families, greet, greetUdp, Peer } from '../setup/peers.js'
+import { type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
+import { addressOf, ask, askUdp, at, families, greet, greetUdp, type Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
+import { onStage } from '../setup/stage.js'
 
 const { describe, test } = requires('root', 'program:nft')
 
@@ -12,18 +12,8 @@ let machine: PrivateHost
 let host: Host
 let self: Peer
 let outside: Peer
-beforeEach(async () => {
-  machine = await freshHost()
-  host = await open(machine)
-  self = new Peer(machine.netns)
-  outside = new Peer(machine.outside.netns)
-})
-afterEach(async () => {
-  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
-  for (const { name } of await host.networks.list()) await host.networks.remove(name)
-  await Promise.all([self, outside].map(peer => peer[Symbol.asyncDispose]()))
-  await host.close()
-  await machine.remove()
+onStage(stage => {
+  ;({ machine, host, self, outside } = stage)
 })
 
 const wire: NetworkOptions = { name: 'wire', driver: 'ptp', subnets: ['10.8.0.0/24', 'fd00:8::/64'] }

@@ -6,13 +6,13 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
-import { afterEach, beforeEach, expect, describe as plainDescribe, test as plainTest } from 'vitest'
+import { expect, describe as plainDescribe, test as plainTest } from 'vitest'
 import type { Host } from '../../lib/index.js'
-import { open } from '../setup/between.js'
 import type { GuestSeat } from '../setup/guests.js'
-import { freshHost, type PrivateHost } from '../setup/namespace.js'
-import { addressOf, families, greet, Peer, type Place } from '../setup/peers.js'
+import type { PrivateHost } from '../setup/namespace.js'
+import { addressOf, families, greet, type Peer, type Place } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
+import { onStage } from '../setup/stage.js'
 
 const { NETMODE_GUEST_KERNEL: kernel = '', NETMODE_GUEST_INITRAMFS: initramfs = '' } = process.env
 const needed =
@@ -101,18 +101,10 @@ needed.describe('a guest that QEMU runs', () => {
   let machine: PrivateHost
   let host: Host
   let outside: Peer
-  beforeEach(async () => {
-    machine = await freshHost()
-    host = await open(machine)
-    outside = new Peer(machine.outside.netns)
+  onStage(async stage => {
+    ;({ machine, host, outside } = stage)
     await host.networks.create({ name: 'lan', subnets: ['10.7.0.0/24', 'fd07::/64'] })
     for (const family of families) await greet(outside, family.outside, 9000)
-  })
-  afterEach(async () => {
-    await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
-    await outside[Symbol.asyncDispose]()
-    await host.close()
-    await machine.remove()
   })
 
   needed.test('inside of a sandbox takes its place: it goes out masqueraded, to neighbours, and its port is published', async () => {

@@ -1,13 +1,13 @@
 /** TAPs as ports of a network's bridge: guests of a VMM on the host, with real traffic. */
-import { afterEach, beforeEach, expect } from 'vitest'
+import { expect } from 'vitest'
 import type { Endpoint, Host, Sandbox } from '../../lib/index.js'
 import { linkLocalOf } from '../../lib/sandbox/mac.js'
-import { open } from '../setup/between.js'
 import { advertisement, allNodesMac, arp, broadcastMac, deliver, frame, icmp6, udp4 } from '../setup/frames.js'
 import { FakeGuests, type GuestSeat } from '../setup/guests.js'
-import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
-import { addressOf, ask, askUdp, families, greet, greetUdp, Peer } from '../setup/peers.js'
+import { type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
+import { addressOf, ask, askUdp, families, greet, greetUdp, type Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
+import { homeSubnets, onStage } from '../setup/stage.js'
 
 const { describe, test } = requires('root', 'program:nft', 'program:python3', '/dev/net/tun')
 const asOthers = requires('realRoot', 'program:python3', '/dev/net/tun')
@@ -16,18 +16,8 @@ let machine: PrivateHost
 let host: Host
 let self: Peer
 let outside: Peer
-beforeEach(async () => {
-  machine = await freshHost()
-  host = await open(machine)
-  self = new Peer(machine.netns)
-  outside = new Peer(machine.outside.netns)
-})
-afterEach(async () => {
-  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
-  for (const { name } of await host.networks.list()) await host.networks.remove(name)
-  await Promise.all([self, outside].map(peer => peer[Symbol.asyncDispose]()))
-  await host.close()
-  await machine.remove()
+onStage(stage => {
+  ;({ machine, host, self, outside } = stage)
 })
 
 const dual = { name: 'lan', subnets: ['10.7.0.0/24', 'fd07::/64'], bridge: 'lan0' }
@@ -207,7 +197,7 @@ describe('a TAP on a bridge', () => {
     await host.networks.create({
       name: 'home',
       parent: 'eth0',
-      subnets: [{ subnet: '198.51.100.0/24', gateway: '198.51.100.2', reserved: { host: '198.51.100.1' } }],
+      subnets: [homeSubnets[0]],
     })
     const vm = await host.sandboxes.create({ name: 'vm', network: 'home', ip: '198.51.100.77', tap: {} })
     await using guests = await startGuest(vm)

@@ -1,12 +1,12 @@
 /** Bridges with a device of the host as their uplink: sandboxes on the LAN, and the host goes on at its own addresses. */
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import { afterEach, beforeEach, expect } from 'vitest'
-import type { Host, NetworkOptions, Sandbox } from '../../lib/index.js'
-import { open } from '../setup/between.js'
-import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
-import { addressOf, ask, families, greet, Peer } from '../setup/peers.js'
+import { expect } from 'vitest'
+import type { Host, NetworkOptions, SandboxOptions } from '../../lib/index.js'
+import { type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
+import { addressOf, ask, families, greet, type Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
+import { homeSubnets, onStage, serving } from '../setup/stage.js'
 
 const { describe, test } = requires('root', 'program:nft')
 
@@ -14,35 +14,18 @@ let machine: PrivateHost
 let host: Host
 let self: Peer
 let outside: Peer
-beforeEach(async () => {
-  machine = await freshHost()
-  host = await open(machine)
-  self = new Peer(machine.netns)
-  outside = new Peer(machine.outside.netns)
-})
-afterEach(async () => {
-  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
-  for (const { name } of await host.networks.list()) await host.networks.remove(name)
-  await Promise.all([self, outside].map(peer => peer[Symbol.asyncDispose]()))
-  await host.close()
-  await machine.remove()
+onStage(stage => {
+  ;({ machine, host, self, outside } = stage)
 })
 
 const lan: NetworkOptions = {
   name: 'lan',
   bridge: 'br.lan',
   parent: 'eth0',
-  subnets: [
-    { subnet: '198.51.100.0/24', gateway: '198.51.100.2', reserved: { host: '198.51.100.1' } },
-    { subnet: '2001:db8:100::/64', gateway: '2001:db8:100::2', reserved: { host: '2001:db8:100::1' } },
-  ],
+  subnets: homeSubnets,
 }
 
-async function sandbox(name: string, options: object = {}): Promise<Sandbox> {
-  const made = await host.sandboxes.create({ name, network: 'lan', ...options })
-  for (const family of families) await greet(made, addressOf(made, family), 80)
-  return made
-}
+const sandbox = (name: string, options?: Partial<SandboxOptions>) => serving(host, name, options)
 
 describe('a bridge with an uplink', () => {
   test('puts sandboxes on the LAN: they, the host and its neighbours see each other at their own addresses', async () => {

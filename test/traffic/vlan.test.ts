@@ -1,30 +1,21 @@
 /** VLANs as parents of networks: made where they are missing, and gone with their network. */
-import { afterEach, beforeEach, expect } from 'vitest'
+import { expect } from 'vitest'
 import type { Host, NetworkOptions } from '../../lib/index.js'
-import { open } from '../setup/between.js'
-import { freshHost, type PrivateHost } from '../setup/namespace.js'
-import { ask, greet, Peer } from '../setup/peers.js'
+import type { PrivateHost } from '../setup/namespace.js'
+import { ask, greet, type Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
+import { onStage } from '../setup/stage.js'
 
 const { describe, test } = requires('root', 'link:vlan', 'link:macvlan')
 
 let machine: PrivateHost
 let host: Host
 let outside: Peer
-beforeEach(async () => {
-  machine = await freshHost()
-  host = await open(machine)
-  outside = new Peer(machine.outside.netns)
+onStage(async stage => {
+  ;({ machine, host, outside } = stage)
   await machine.outside.ip('link', 'add', 'link', 'eth0', 'name', 'tagged', 'type', 'vlan', 'id', '100')
   await machine.outside.ip('link', 'set', 'tagged', 'up')
   await machine.outside.ip('address', 'add', '203.0.113.2/24', 'dev', 'tagged')
-})
-afterEach(async () => {
-  await host.sandboxes.removeAll((await host.sandboxes.list()).map(({ name }) => name))
-  for (const { name } of await host.networks.list()) await host.networks.remove(name)
-  await outside[Symbol.asyncDispose]()
-  await host.close()
-  await machine.remove()
 })
 
 const tagged = { parent: 'eth0.100', subnets: [{ subnet: '203.0.113.0/24', gateway: '203.0.113.2' }] }
