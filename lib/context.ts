@@ -25,4 +25,6 @@ export interface Context {
   readonly identity: Identity
   readonly bridgeFilter: BridgeFilter
   readonly names: Names
+  /** There is something to look after from now on. Again is fine. */
+  readonly care: () => void
 }

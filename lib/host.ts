@@ -30,8 +30,9 @@ import { Networks, notFound } from './network/networks.js'
 import { explain } from './plan/explain.js'
 import { KernelMechanism, type Mechanism, PlanFailure } from './plan/mechanism.js'
 import { translate } from './plan/translate.js'
+import { Guard, type Lost } from './recovery/guard.js'
 import { Recoverer } from './recovery/recovery.js'
-import { RulesetGuard } from './recovery/ruleset-guard.js'
+import { Upkeep } from './recovery/upkeep.js'
 import { HostResolver } from './sandbox/files.js'
 import { publishInputs } from './sandbox/port-grammar.js'
 import { Sandboxes } from './sandbox/sandboxes.js'
@@ -124,19 +125,21 @@ class OpenHost {
   readonly #store: Store
   readonly #firewall: Firewall
   readonly #recoverer: Recoverer
-  readonly #guard: RulesetGuard
+  readonly #upkeep: Upkeep
+  readonly #guard: Guard
   readonly #events: Events
   #closing: Promise<void> | undefined
 
   constructor(
-    parts: Omit<Context, 'names'>,
+    parts: Omit<Context, 'names' | 'care'>,
     firewall: Firewall,
     process: ProcessIdentity,
     { nameService, repair }: { readonly nameService: boolean; readonly repair: boolean },
   ) {
     const store = new Store(parts.layout)
     const resolver = new HostResolver()
-    const context: Context = { ...parts, names: { ready: ids => this.nameService.ready(ids) } }
+    const care = repair ? () => this.#guard.start() : () => {}
+    const context: Context = { ...parts, names: { ready: ids => this.nameService.ready(ids) }, care }
     this.#context = context
     this.nameService = new NameService(context, store, resolver, nameService)
     this.#store = store
@@ -147,13 +150,30 @@ class OpenHost {
     const hairpin = context.bridgeFilter.ip4 || context.bridgeFilter.ip6
     const ground = { layout: context.layout, firewall, resolver, hairpin }
     this.sandboxes = new Sandboxes(context, store, this.networks, ground, process)
-    this.#recoverer = new Recoverer(context, store, this.networks, ground)
-    this.#guard = new RulesetGuard(context, () => this.#recoverer.repairRuleset())
     this.#events = new Events(context)
+    const tell = (type: 'sandbox.drifted' | 'sandbox.repaired', sandbox: string) => this.#events.tell([{ type, sandbox }])
+    this.#upkeep = new Upkeep({ context, store, networks: this.networks, ground, tell })
+    this.#recoverer = new Recoverer(context, store, this.networks, ground, this.#upkeep)
+    this.#guard = new Guard(context, firewall.enabled, {
+      ruleset: () => this.#recoverer.repairRuleset(),
+      links: lost => this.#putRight(lost),
+    })
     firewall.onGone(() => this.#recoverer.rebuildRuleset())
-    if (!repair || !firewall.enabled) return
-    firewall.onMade(() => this.#guard.start())
-    if (firewall.there) this.#guard.start()
+    if (firewall.there || store.isInUse()) care()
+  }
+
+  /** What others have taken from under sandboxes. */
+  async #putRight(lost: Lost | undefined): Promise<void> {
+    const upkeep = this.#upkeep
+    if (lost === undefined) {
+      await upkeep.checkNetworks()
+      await upkeep.checkSandboxes()
+      return
+    }
+    const { sandboxes, indexes, nsids, networks } = lost
+    const { drifted } = networks || indexes.size > 0 ? await upkeep.checkNetworks() : { drifted: [] }
+    const byNumber = indexes.size + nsids.size > 0 ? await upkeep.sandboxesOf(indexes, nsids) : []
+    await upkeep.checkSandboxes(new Set([...sandboxes, ...byNumber, ...(await upkeep.sandboxesOn(drifted))]))
   }
 
   async explain<K extends keyof Operations>(operation: K, ...args: Operations[K]): Promise<string> {

@@ -83,7 +83,22 @@ export type NativeEvent =
   | { readonly type: 'link' | 'address' | 'route' | 'neighbor'; readonly action: 'new' | 'delete'; readonly object: object }
   | { readonly type: 'ruleset'; readonly action: 'new' | 'delete'; readonly object: RulesetObject }
   | { readonly type: 'file'; readonly action: 'new' | 'delete'; readonly folder: string; readonly name: string }
+  | Loss
   | { readonly type: 'overrun' }
+
+/** Something of a link went, or the link itself, on the host or in a namespace that it is linked with. */
+export interface Loss {
+  readonly type: 'loss'
+  /** `port`: it left its bridge; `name`: it has another; `namespace`: its id `nsid` means nothing any more. */
+  readonly what: 'link' | 'down' | 'port' | 'name' | 'address' | 'route' | 'namespace'
+  /** The link's. */
+  readonly index?: number
+  /** Where it happened, as the host calls it; absent: on the host. */
+  readonly nsid?: number
+  /** Of a link that went or is down. */
+  readonly name?: string
+  readonly alias?: string
+}
 
 /** `name`: of the chain or set; of a rule's chain, an element's set. */
 export interface RulesetObject {
@@ -100,9 +115,13 @@ export interface WatchWish {
   readonly ruleset?: boolean
   /** Only tables, chains and rules: what changes elements wakes nobody. */
   readonly tables?: boolean
+  /** What goes from links. What is made wakes nobody. */
+  readonly losses?: boolean
   readonly folders?: readonly string[]
   /** With the folders directly below. */
   readonly trees?: readonly string[]
+  /** Only names that go from them. */
+  readonly removals?: readonly string[]
 }
 
 /** A native thread that waits for events. */

@@ -96,7 +96,7 @@ class Feed {
   }
 
   #happenings(event: NativeEvent): readonly Happening[] {
-    if (event.type === 'overrun') return [event]
+    if (event.type === 'loss') return [] // nobody asked for it here
     if (event.type === 'file') return this.#view?.changed(event.folder, event.name) ?? []
     return [event]
   }

@@ -9,7 +9,6 @@ export class Firewall {
   readonly #table: TableOptions
   #there: boolean
   #rebuild: () => Promise<unknown> = async () => {}
-  #watch: () => void = () => {}
 
   /** `enabled: false` (daemon.json's `iptables`): no rule is ever written. */
   constructor(table: TableOptions, there: boolean, enabled: boolean) {
@@ -52,12 +51,6 @@ export class Firewall {
   /** A plan with `steps()` has gone through. */
   made(): void {
     this.#there = true
-    this.#watch()
-  }
-
-  /** Who looks after the table from when it is known to be there; called again at each sign of it. */
-  onMade(watch: () => void): void {
-    this.#watch = watch
   }
 
   /** Who makes the table anew, with all that belongs in it, when it turns out to be gone. */

@@ -165,6 +165,7 @@ export class Networks {
   made(draft: KnownNetwork, deviceIndex: number | undefined): KnownNetwork {
     const known = draft.ready(deviceIndex)
     this.#known.set(known.record.name, known)
+    this.#context.care()
     return known
   }
 

@@ -2,8 +2,6 @@
  * Recovery: brings kernel and state together again after a process died in the middle of something, or others took away what
  * was ours. What somebody alive is working on is left alone: its lock says so.
  */
-import { readdir, stat } from 'node:fs/promises'
-
 import type { Context } from '../context.js'
 import type { Recovery } from '../contract.js'
 import { tableName } from '../firewall/table.js'
@@ -20,11 +18,12 @@ import { type Ground, removePlan } from '../sandbox/plans.js'
 import { linkFirewallSteps, publishSteps } from '../sandbox/steps.js'
 import { expectRecord } from '../state/expectation.js'
 import { lockRoot } from '../state/lock.js'
-import { processIsAlive } from '../state/process.js'
 import { format, type SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 import { guestRepairs } from './guests.js'
+import { judge, namespaceNames } from './judgement.js'
 import { findStrays, sweepPlans } from './strays.js'
+import type { Upkeep } from './upkeep.js'
 
 /** How often the ruleset is drafted anew because records changed while it was drawn up. */
 const attempts = 100
@@ -34,12 +33,14 @@ export class Recoverer {
   readonly #store: Store
   readonly #networks: Networks
   readonly #ground: Ground
+  readonly #upkeep: Upkeep
 
-  constructor(context: Context, store: Store, networks: Networks, ground: Ground) {
+  constructor(context: Context, store: Store, networks: Networks, ground: Ground, upkeep: Upkeep) {
     this.#context = context
     this.#store = store
     this.#networks = networks
     this.#ground = ground
+    this.#upkeep = upkeep
   }
 
   async recover(signal?: AbortSignal): Promise<Recovery> {
@@ -48,6 +49,8 @@ export class Recoverer {
     const { damaged, sandboxes } = await this.#setDamagedAside()
     const repaired = (await this.rebuildRuleset(signal)) ? ['ruleset'] : []
     const rolledBack = [...(await this.#finishNetworks(signal)), ...(await this.#finishSandboxes(sandboxes, repaired, signal))]
+    repaired.push(...(await this.#upkeep.checkNetworks(signal)).repaired.map(name => `network ${name}`))
+    repaired.push(...(await this.#upkeep.checkSandboxes(undefined, { immediate: true, signal })))
     for (const { name, plan } of await guestRepairs(this.#context, (await this.#store.sandboxes()).records))
       if (await this.#try(plan, signal)) repaired.push(name)
     for (const plan of await sweepPlans(this.#context, this.#store, strays, damaged.length > 0)) await this.#try(plan, signal)
@@ -201,30 +204,7 @@ export class Recoverer {
   }
 }
 
-/** `remove`: what broke off, or belonged to a process that is dead; `release`: what has lost its namespace. */
-async function judge(record: SandboxRecord, namespaces: ReadonlySet<string>): Promise<'fine' | 'heal' | 'remove' | 'release'> {
-  // What is pooled is locked for as long as its pool lives.
-  if (record.phase === 'creating' || record.phase === 'removing' || record.phase === 'pooled') return 'remove'
-  if (record.ephemeral && !(await processIsAlive(record.ephemeral))) return 'remove'
-  if (!(await hasNamespace(record, namespaces))) return 'release'
-  return record.phase === 'changing' ? 'heal' : 'fine'
-}
-
-async function hasNamespace({ name, mode, netns }: SandboxRecord, namespaces: ReadonlySet<string>): Promise<boolean> {
-  if (mode === 'host') return true
-  if (netns.owned) return namespaces.has(name)
-  return stat(netns.path).then(
-    ({ ino }) => netns.inode === undefined || String(ino) === netns.inode,
-    () => false,
-  )
-}
-
 /** Did a plan stop because of what somebody else is doing or has done? */
 function isOvertaken(error: unknown): boolean {
   return error instanceof PlanFailure && ['lock', 'expect.unchanged', 'expect.names', 'nft.table.add'].includes(error.op.op)
-}
-
-/** Names in /run/netns. */
-async function namespaceNames(): Promise<ReadonlySet<string>> {
-  return new Set(await readdir('/run/netns').catch(() => []))
 }

@@ -99,6 +99,7 @@ export class Sandboxes {
       try {
         const outputs = await this.#context.mechanism.run(plan, signal)
         creation.learn(draft, plan, outputs)
+        this.#context.care()
         if (valid.ephemeral) this.#ephemeral.add(valid.name)
         await this.#context.names.ready(withNames(draft.record).map(({ networkId }) => networkId))
         const made = outputs[plan.findIndex(({ apply }) => apply.op === 'netns.create')] as Identity | undefined

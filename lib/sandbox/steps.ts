@@ -20,7 +20,7 @@ export function attachSteps(
   { hairpin }: Ground,
   sandbox: string,
   endpoint: EndpointRecord,
-  network: KnownNetwork,
+  network: Pick<KnownNetwork, 'record' | 'deviceIndex'>,
   gateways: readonly (4 | 6)[],
   defaults: readonly Setting[] = [],
 ): Step[] {

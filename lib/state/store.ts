@@ -39,6 +39,11 @@ export class Store {
     if (this.#closed) throw fail('CLOSED', 'This host has been closed')
   }
 
+  /** Is there a network or a sandbox? */
+  isInUse(): boolean {
+    return [this.#layout.networks, this.#layout.sandboxes].some(folder => readdirSync(folder).length > 0)
+  }
+
   /** undefined: there is none, or it can't be read. */
   async network(name: string): Promise<NetworkRecord | undefined> {
     this.assertOpen()
@@ -111,6 +116,11 @@ export class Store {
   /** Addresses that are leased, with their holders' names unread. */
   leases(networkId: string): Promise<readonly string[]> {
     return list(this.#layout.networkLeases(networkId))
+  }
+
+  /** Names of the sandboxes that share this one's namespace. */
+  sharers(name: string): Promise<readonly string[]> {
+    return list(this.#layout.sandboxSharers(name))
   }
 
   /** Ids that have a folder of leases. */

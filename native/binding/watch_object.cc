@@ -23,8 +23,10 @@ std::vector<std::string> Strings(Object &object, const char *key) {
 watch::Wanted ReadWanted(Object &object) {
   watch::Wanted wanted{.ruleset = object.Flag("ruleset"),
                        .tables = object.Flag("tables"),
+                       .losses = object.Flag("losses"),
                        .folders = Strings(object, "folders"),
-                       .trees = Strings(object, "trees")};
+                       .trees = Strings(object, "trees"),
+                       .removals = Strings(object, "removals")};
   for (const std::string &kind : Strings(object, "kinds")) {
     const auto groups = watch::RouteGroups(kind);
     if (groups.empty()) object.MarkBad("kinds");
@@ -57,6 +59,14 @@ struct EventWriter {
     event.Set("type", "file");
     event.Set("folder", change.folder);
     event.Set("name", change.name);
+  }
+  void operator()(const watch::Loss &loss) {
+    event.Set("type", "loss");
+    event.Set("what", loss.what);
+    if (loss.index != 0) event.Set("index", loss.index);
+    if (loss.nsid) event.Set("nsid", *loss.nsid);
+    if (!loss.name.empty()) event.Set("name", loss.name);
+    if (!loss.alias.empty()) event.Set("alias", loss.alias);
   }
   void operator()(const watch::Overrun &) { event.Set("type", "overrun"); }
 };

@@ -128,6 +128,35 @@ TEST_CASE_FIXTURE(test::PrivateWorld, "of the ruleset either all is told, or onl
   CHECK(!element);
 }
 
+TEST_CASE_FIXTURE(test::PrivateWorld, "what goes from links is told, here and at their other ends, and nothing that is made") {
+  Listener listener({.losses = true});
+  const auto is = [](const char *what, bool elsewhere) {
+    return [what, elsewhere](const Event &event) {
+      const auto *loss = std::get_if<watch::Loss>(&event.what);
+      REQUIRE(loss != nullptr);
+      return loss->what == what && loss->nsid.has_value() == elsewhere;
+    };
+  };
+  // All that makes a pair, with addresses and routes, and another name at the end: that is the first thing told.
+  Run("ip netns add far && ip link add br7 up type bridge && ip link add v7 master br7 up type veth peer name eth0 netns far && "
+      "ip link set v7 alias netmode:web/lan && ip -n far link set eth0 up && ip -n far address add 10.0.0.2/24 dev eth0 && "
+      "ip -n far route add default via 10.0.0.1 && ip -n far link set eth0 name eth7");
+  CHECK(std::get<watch::Loss>(listener.Until([](const Event &) { return true; }).what).what == "name");
+  Run("ip -n far route delete default");
+  static_cast<void>(listener.Until(is("route", true)));
+  Run("ip -n far address delete 10.0.0.2/24 dev eth7");
+  static_cast<void>(listener.Until(is("address", true)));
+  Run("ip -n far link set eth7 down");
+  static_cast<void>(listener.Until(is("down", true)));
+  Run("ip link set v7 nomaster");
+  static_cast<void>(listener.Until(is("port", false)));
+  Run("ip link delete v7");
+  CHECK(std::get<watch::Loss>(listener.Until(is("link", false)).what).alias == "netmode:web/lan");
+  static_cast<void>(listener.Until(is("link", true)));
+  Run("ip netns delete far");
+  static_cast<void>(listener.Until(is("namespace", true)));
+}
+
 TEST_CASE_FIXTURE(test::PrivateWorld, "names in folders, and in folders made later") {
   char path[] = "/tmp/netmode-watch-XXXXXX";
   REQUIRE(mkdtemp(path) != nullptr);

@@ -13,6 +13,7 @@
 #include "rtnl/link.h"
 #include "rtnl/neighbor.h"
 #include "rtnl/route.h"
+#include "watch/loss.h"
 
 namespace netmode::watch {
 
@@ -35,7 +36,7 @@ struct Overrun {};
 
 struct Event {
   bool gone = false;  // deleted, not made or changed
-  std::variant<rtnl::Link, rtnl::Address, rtnl::Route, rtnl::Neighbor, RulesetChange, FileChange, Overrun> what{};
+  std::variant<rtnl::Link, rtnl::Address, rtnl::Route, rtnl::Neighbor, RulesetChange, FileChange, Loss, Overrun> what{};
 };
 
 // The events that a notification of rtnetlink or nf_tables tells of; nothing for other messages, and for what can't be read.

@@ -24,6 +24,8 @@
 #include <utility>
 
 #include "netlink/reply.h"
+#include "watch/loss.h"
+#include "watch/subscribe.h"
 
 namespace netmode::watch {
 
@@ -31,8 +33,9 @@ namespace {
 
 constexpr std::size_t kReceiveRoom = 256 << 10;  // bytes; no notification is larger
 constexpr std::size_t kMostWaiting = 1 << 16;    // events that nobody has taken: more are told of as lost
-constexpr std::uint32_t kFolderEvents =
-    IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK;
+constexpr int kGathering = 10;                   // ms
+constexpr std::uint32_t kRemovals = IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK;
+constexpr std::uint32_t kFolderEvents = kRemovals | IN_CREATE | IN_MOVED_TO;
 
 // What cBPF loads as two bytes in network order.
 constexpr std::uint32_t Loaded(std::uint16_t type) {
@@ -56,21 +59,28 @@ Result<void> IgnoreElements(int fd) {
   return {};
 }
 
-Result<UniqueFd> Subscribe(int protocol, const std::vector<std::uint32_t> &groups, int size) {
-  UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
-  if (!fd.Valid()) return FailErrno("socket");
-  if (setsockopt(fd.Get(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0) {
-    static_cast<void>(setsockopt(fd.Get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size));
-  }
-  sockaddr_nl address{};
-  address.nl_family = AF_NETLINK;
-  if (bind(fd.Get(), reinterpret_cast<sockaddr *>(&address), sizeof address) < 0) return FailErrno("bind");
-  for (const std::uint32_t group : groups) {
-    if (setsockopt(fd.Get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0) {
-      return FailErrno("setsockopt", "NETLINK_ADD_MEMBERSHIP");
-    }
-  }
-  return fd;
+// The namespace that a message came from, where that is not the socket's own.
+std::optional<std::int32_t> NsidOf(const msghdr &message) {
+  const cmsghdr *header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr || header->cmsg_level != SOL_NETLINK || header->cmsg_type != NETLINK_LISTEN_ALL_NSID) return std::nullopt;
+  std::int32_t nsid = 0;
+  std::memcpy(&nsid, CMSG_DATA(header), sizeof nsid);
+  return nsid;
+}
+
+// A link loses its addresses and routes one by one.
+bool IsSaid(const std::vector<Event> &events, const Event &event) {
+  const Loss *loss = std::get_if<Loss>(&event.what);
+  const Loss *last = loss == nullptr || events.empty() ? nullptr : std::get_if<Loss>(&events.back().what);
+  return last != nullptr && *last == *loss;
+}
+
+std::optional<Event> EventOfLoss(const netlink::Message &message, std::optional<std::int32_t> nsid) {
+  auto loss = ParseLoss(message);
+  // What a sandbox knows other namespaces by is its own matter.
+  if (!loss || (loss->nsid && nsid)) return std::nullopt;
+  if (nsid) loss->nsid = nsid;
+  return Event{.gone = true, .what = std::move(*loss)};
 }
 
 }  // namespace
@@ -147,27 +157,35 @@ Result<void> Watcher::OpenSockets(const Wanted &wanted) {
     auto opened = Subscribe(NETLINK_NETFILTER, {NFNLGRP_NFTABLES}, wanted.receive_buffer);
     if (!opened) return std::unexpected(std::move(opened.error()));
     ruleset_ = std::move(*opened);
-    if (!wanted.ruleset) return IgnoreElements(ruleset_.Get());
+    if (!wanted.ruleset) {
+      if (auto ignored = IgnoreElements(ruleset_.Get()); !ignored) return ignored;
+    }
+  }
+  if (wanted.losses) {
+    auto opened = SubscribeToLosses(wanted.receive_buffer);
+    if (!opened) return std::unexpected(std::move(opened.error()));
+    losses_ = std::move(*opened);
   }
   return {};
 }
 
 Result<void> Watcher::WatchFolders(const Wanted &wanted) {
-  if (wanted.folders.empty() && wanted.trees.empty()) return {};
+  if (wanted.folders.empty() && wanted.trees.empty() && wanted.removals.empty()) return {};
   folders_.Reset(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!folders_.Valid()) return FailErrno("inotify_init1");
-  for (const auto &path : wanted.folders) WatchFolder(path, false);
+  for (const auto &path : wanted.folders) WatchFolder(path, false, kFolderEvents);
+  for (const auto &path : wanted.removals) WatchFolder(path, false, kRemovals);
   for (const auto &path : wanted.trees) {
-    WatchFolder(path, true);
+    WatchFolder(path, true, kFolderEvents);
     std::error_code ignored;
-    for (const auto &entry : std::filesystem::directory_iterator(path, ignored)) WatchFolder(entry.path().string(), false);
+    for (const auto &entry : std::filesystem::directory_iterator(path, ignored)) WatchFolder(entry.path().string(), false, kFolderEvents);
   }
   return {};
 }
 
 // What can't be watched (gone by now, no watches left) is told of as lost.
-void Watcher::WatchFolder(const std::string &path, bool tree) {
-  const int watch = inotify_add_watch(folders_.Get(), path.c_str(), kFolderEvents);
+void Watcher::WatchFolder(const std::string &path, bool tree, std::uint32_t events) {
+  const int watch = inotify_add_watch(folders_.Get(), path.c_str(), events);
   if (watch >= 0) {
     watched_.insert_or_assign(watch, Folder{.path = path, .tree = tree});
   } else if (errno != ENOENT && errno != ENOTDIR) {
@@ -176,30 +194,41 @@ void Watcher::WatchFolder(const std::string &path, bool tree) {
 }
 
 void Watcher::Serve() {
-  std::array<pollfd, 4> sources{{{.fd = stop_.Get(), .events = POLLIN, .revents = 0},
+  std::array<pollfd, 5> sources{{{.fd = stop_.Get(), .events = POLLIN, .revents = 0},
                                  {.fd = route_.Get(), .events = POLLIN, .revents = 0},
                                  {.fd = ruleset_.Get(), .events = POLLIN, .revents = 0},
-                                 {.fd = folders_.Get(), .events = POLLIN, .revents = 0}}};
+                                 {.fd = folders_.Get(), .events = POLLIN, .revents = 0},
+                                 {.fd = losses_.Get(), .events = POLLIN, .revents = 0}}};
   while (true) {
     if (poll(sources.data(), sources.size(), -1) < 0) continue;
     if (sources[0].revents != 0) return;
+    if (sources[4].revents != 0) {
+      // They come in crowds: one that is waited for a little is one wake of the other side, not many. All else isn't kept waiting.
+      static_cast<void>(poll(sources.data(), sources.size() - 1, kGathering));
+      if (sources[0].revents != 0) return;
+    }
     std::vector<Event> events;
-    if (sources[1].revents != 0) ReadSocket(route_.Get(), false, events);
-    if (sources[2].revents != 0) ReadSocket(ruleset_.Get(), true, events);
+    if (sources[1].revents != 0) ReadSocket(route_.Get(), [](const auto &message, auto) { return ParseRoute(message); }, events);
+    if (sources[2].revents != 0) ReadSocket(ruleset_.Get(), [](const auto &message, auto) { return ParseRuleset(message); }, events);
     if (sources[3].revents != 0) ReadFolders(events);
+    if (sources[4].revents != 0) ReadSocket(losses_.Get(), EventOfLoss, events);
     if (!events.empty()) Add(std::move(events));
   }
 }
 
-void Watcher::ReadSocket(int fd, bool ruleset, std::vector<Event> &events) {
+template <class Parse>
+void Watcher::ReadSocket(int fd, Parse parse, std::vector<Event> &events) {
   while (true) {
     sockaddr_nl sender{};
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
     iovec vector{.iov_base = buffer_.data(), .iov_len = buffer_.size()};
     msghdr message{};
     message.msg_name = &sender;
     message.msg_namelen = sizeof sender;
     message.msg_iov = &vector;
     message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
     const ssize_t received = recvmsg(fd, &message, MSG_DONTWAIT);
     if (received < 0 && errno == EINTR) continue;
     if (received < 0 && errno != ENOBUFS) return;
@@ -209,9 +238,10 @@ void Watcher::ReadSocket(int fd, bool ruleset, std::vector<Event> &events) {
     }
     if (sender.nl_pid != 0) continue;  // another process may write to any netlink socket
     const netlink::Bytes datagram(buffer_.data(), static_cast<std::size_t>(received));
+    const auto nsid = NsidOf(message);
     netlink::ForEachMessage(datagram, [&](const nlmsghdr &, const netlink::Message &one) {
-      auto event = ruleset ? ParseRuleset(one) : ParseRoute(one);
-      if (event) events.push_back(std::move(*event));
+      auto event = parse(one, nsid);
+      if (event && !IsSaid(events, *event)) events.push_back(std::move(*event));
     });
     if (events.size() > kMostWaiting) return;  // Add() tells of it as lost; the rest is read at the next turn
   }
@@ -240,7 +270,7 @@ void Watcher::ReadFolders(std::vector<Event> &events) {
       }
       if (name.starts_with('.')) continue;  // a record on its way
       if (folder.tree && (header.mask & IN_ISDIR) != 0 && (header.mask & (IN_CREATE | IN_MOVED_TO)) != 0)
-        WatchFolder(folder.path + "/" + name, false);
+        WatchFolder(folder.path + "/" + name, false, kFolderEvents);
       const bool gone = (header.mask & (IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF)) != 0;
       events.push_back({.gone = gone, .what = FileChange{.folder = folder.path, .name = name}});
     }

@@ -24,8 +24,10 @@ struct Wanted {
   std::vector<std::uint32_t> route_groups{};  // RTNLGRP_*
   bool ruleset = false;                       // every change of nf_tables
   bool tables = false;                        // only what takes tables, chains and rules away: changes of sets don't wake the thread
+  bool losses = false;                        // what goes from links, here and at their other ends
   std::vector<std::string> folders{};         // names that come, go or are replaced in them
   std::vector<std::string> trees{};           // the same, and in the folders directly below, those made later included
+  std::vector<std::string> removals{};        // only names that go from them
   int receive_buffer = 4 << 20;               // bytes of SO_RCVBUF: a burst of a thousand links
 };
 
@@ -50,9 +52,11 @@ class Watcher {
 
   [[nodiscard]] Result<void> OpenSockets(const Wanted &wanted);
   [[nodiscard]] Result<void> WatchFolders(const Wanted &wanted);
-  void WatchFolder(const std::string &path, bool tree);
+  void WatchFolder(const std::string &path, bool tree, std::uint32_t events);
   void Serve();
-  void ReadSocket(int fd, bool ruleset, std::vector<Event> &events);
+  // `parse`: makes an event of a message and the namespace that it came from.
+  template <class Parse>
+  void ReadSocket(int fd, Parse parse, std::vector<Event> &events);
   void ReadFolders(std::vector<Event> &events);
   void Add(std::vector<Event> events);
 
@@ -61,6 +65,7 @@ class Watcher {
   UniqueFd route_;
   UniqueFd ruleset_;
   UniqueFd folders_;
+  UniqueFd losses_;
   struct Folder {
     std::string path;
     bool tree;

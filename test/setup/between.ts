@@ -64,9 +64,12 @@ export function open(machine: PrivateHost): Promise<Host> {
 }
 
 /** The same, with a `Between`. */
-export async function openBetween(machine: PrivateHost): Promise<{ readonly host: Host; readonly between: Between }> {
+export async function openBetween(
+  machine: PrivateHost,
+  options: { readonly repair?: boolean } = {},
+): Promise<{ readonly host: Host; readonly between: Between }> {
   let between: Between | undefined
-  const host = await openHostWith({ netns: machine.netns, stateDir: machine.stateDir }, real => {
+  const host = await openHostWith({ netns: machine.netns, stateDir: machine.stateDir, ...options }, real => {
     between = new Between(real)
     return between
   })

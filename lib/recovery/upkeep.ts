@@ -1,0 +1,273 @@
+/** Upkeep: puts right what others have taken from networks and sandboxes that are there: links, addresses, routes, namespaces. */
+import type { Context } from '../context.js'
+import { driverOf } from '../network/drivers/drivers.js'
+import type { Networks } from '../network/networks.js'
+import type { Address, Link, Route } from '../plan/kernel-objects.js'
+import { linkGroup } from '../plan/link-group.js'
+import { PlanFailure } from '../plan/mechanism.js'
+import type { Op, Plan, RouteList, Step } from '../plan/op.js'
+import { gatewayEndpoint } from '../sandbox/gateway.js'
+import { held } from '../sandbox/held.js'
+import { openNamespace, slot } from '../sandbox/modes/mode.js'
+import { type Ground, removePlan } from '../sandbox/plans.js'
+import { attachSteps, deleteLinksIn } from '../sandbox/steps.js'
+import { expectRecord } from '../state/expectation.js'
+import { lockRoot } from '../state/lock.js'
+import { type EndpointRecord, format, type NetworkRecord, type SandboxRecord } from '../state/records.js'
+import type { Store } from '../state/store.js'
+import { again, type Facts, hasLinks, isWhole, type Seen } from './drift.js'
+import { hasNamespace, namespaceNames } from './judgement.js'
+
+/** How often a sandbox is looked at anew because somebody else was at work on it. */
+const attempts = 20
+
+/** Who hears of what was found and done. */
+export type Tell = (type: 'sandbox.drifted' | 'sandbox.repaired', sandbox: string) => void
+
+/** An endpoint with the steps that made it. */
+interface Expected {
+  readonly endpoint: EndpointRecord
+  readonly steps: readonly Step[]
+}
+
+export class Upkeep {
+  readonly #context: Context
+  readonly #store: Store
+  readonly #networks: Networks
+  readonly #ground: Ground
+  readonly #tell: Tell
+  /** Those that could not be put right yet: each is told of once. */
+  readonly #drifted = new Set<string>()
+  /** Networks that could not be put right: neither are the sandboxes on them. */
+  readonly #broken = new Set<string>()
+
+  constructor(parts: {
+    readonly context: Context
+    readonly store: Store
+    readonly networks: Networks
+    readonly ground: Ground
+    readonly tell: Tell
+  }) {
+    this.#context = parts.context
+    this.#store = parts.store
+    this.#networks = parts.networks
+    this.#ground = parts.ground
+    this.#tell = parts.tell
+  }
+
+  /** Looks at all networks; answers those that had lost something, and which of them were put right. */
+  async checkNetworks(signal?: AbortSignal): Promise<{ readonly drifted: readonly string[]; readonly repaired: readonly string[] }> {
+    const { records } = await this.#store.networks()
+    const expected = records
+      .filter(({ phase }) => phase === 'ready')
+      .map(record => ({ record, steps: lastingSteps(record) }))
+      .filter(({ steps }) => steps.length > 0)
+    this.#broken.clear()
+    if (expected.length === 0) return { drifted: [], repaired: [] }
+    const host = await this.#facts(
+      expected.flatMap(({ steps }) => steps),
+      signal,
+    )
+    const drifted = expected.filter(({ steps }) => !isWhole(steps, () => host))
+    for (const { record, steps } of drifted) {
+      const { name } = record
+      for (const sandbox of await this.sandboxesOn([name])) this.#tellOnce(sandbox)
+      const path = this.#context.layout.network(name)
+      const plan: Plan = [
+        lockRoot(this.#context.layout, 'exclusive'),
+        { apply: { op: 'expect.unchanged', path, text: format(record) } },
+        ...again(
+          steps,
+          hasLinks(steps, () => host),
+        ),
+      ]
+      if ((await this.#try(plan, signal)) !== 'done') this.#broken.add(name)
+      this.#networks.forget(name)
+    }
+    const names = drifted.map(({ record }) => record.name)
+    return { drifted: names, repaired: names.filter(name => !this.#broken.has(name)) }
+  }
+
+  /** Looks at these sandboxes, or all; answers the names of those that were put right. `immediate`: passes over who is at work. */
+  async checkSandboxes(
+    names?: Iterable<string>,
+    { immediate = false, signal }: { immediate?: boolean; signal?: AbortSignal | undefined } = {},
+  ) {
+    const repaired = await Promise.all(
+      [...(names ?? (await this.#store.sandboxNames()))].map(async name => ((await this.#check(name, immediate, signal)) ? [name] : [])),
+    )
+    return repaired.flat()
+  }
+
+  /** Sandboxes on networks of these names. */
+  async sandboxesOn(networks: readonly string[]): Promise<readonly string[]> {
+    if (networks.length === 0) return []
+    const { records } = await this.#store.sandboxes()
+    return records.filter(({ endpoints }) => endpoints.some(({ network }) => networks.includes(network))).map(({ name }) => name)
+  }
+
+  /**
+   * Sandboxes that have links of these indexes, or namespaces that the host knows by these ids. One whose link is elsewhere by now is
+   * known by the other end, which has no carrier then.
+   */
+  async sandboxesOf(indexes: ReadonlySet<number>, nsids: ReadonlySet<number>): Promise<readonly string[]> {
+    const [links] = (await this.#context.mechanism.run([{ apply: { op: 'link.list' } }])) as [readonly Link[]]
+    return links
+      .filter(
+        ({ group, index, linkNetnsid, lowerUp }) => group === linkGroup && (!lowerUp || indexes.has(index) || nsids.has(linkNetnsid ?? -1)),
+      )
+      .flatMap(({ alias }) => sandboxOf(alias) ?? [])
+  }
+
+  async #check(name: string, immediate: boolean, signal?: AbortSignal): Promise<boolean> {
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      const record = await this.#store.sandbox(name)
+      if (record?.phase !== 'ready') {
+        this.#drifted.delete(name)
+        return false
+      }
+      const repair = await this.#repairOf(record, immediate, signal)
+      if (repair === 'fine') {
+        // Whoever it was that put it right.
+        const was = this.#drifted.delete(name)
+        if (was) this.#tell('sandbox.repaired', name)
+        return was
+      }
+      // While it was looked at it may have begun to go or to change: then what is missing is missing for good reason.
+      if (!isSame(record, await this.#store.sandbox(name))) continue
+      this.#tellOnce(name)
+      if (repair === 'stuck') return false
+      const outcome = await this.#try(repair.plan, signal)
+      if (outcome === 'failed' || (outcome === 'overtaken' && immediate)) return false
+      if (outcome === 'done' && repair.last) return this.#drifted.delete(name)
+    }
+    return false
+  }
+
+  #tellOnce(name: string): void {
+    if (!this.#drifted.has(name)) this.#tell('sandbox.drifted', name)
+    this.#drifted.add(name)
+  }
+
+  /** What puts a sandbox right. `last`: it is gone then. `stuck`: nothing that is ours to do. */
+  async #repairOf(
+    record: SandboxRecord,
+    immediate: boolean,
+    signal?: AbortSignal,
+  ): Promise<'fine' | 'stuck' | { readonly plan: Plan; readonly last: boolean }> {
+    if (!(await hasNamespace(record, await namespaceNames()))) {
+      for (const sharer of await this.#store.sharers(record.name)) await this.#check(sharer, immediate, signal)
+      const holds = new Map([[record.name, await held(this.#context.layout, record)]])
+      return { plan: removePlan(this.#ground, [record], { immediate, holds }), last: true }
+    }
+    const expected = await this.#expected(record)
+    if (expected.length === 0) return 'fine'
+    const steps = expected.flatMap(one => one.steps)
+    const [host, inside] = await Promise.all([this.#facts(steps, signal), this.#inside(record, signal)])
+    if (inside === undefined) return 'fine' // gone by now: its links go too, and tell of it
+    const seen: Seen = ns => (ns === undefined ? host : inside)
+    if (isWhole(steps, seen)) return record.endpoints.some(({ network }) => this.#broken.has(network)) ? 'stuck' : 'fine'
+    // One that netmode has made has its loopback device up: this is another, that somebody has given its name.
+    if (record.netns.owned && !inside.links.some(({ loopback, up }) => loopback && up)) return 'stuck'
+    const { layout } = this.#context
+    const plan = [
+      lockRoot(layout, 'shared'),
+      { apply: { op: 'lock', path: layout.sandbox(record.name), mode: 'exclusive', immediate } } as const,
+      expectRecord(layout, record),
+      openNamespace(record.netns),
+      ...expected.flatMap(one => this.#remake(record, one, seen)),
+    ]
+    return { plan, last: false }
+  }
+
+  #remake({ name }: SandboxRecord, { endpoint, steps }: Expected, seen: Seen): Step[] {
+    if (isWhole(steps, seen)) return []
+    if (hasLinks(steps, seen)) return again(steps, true)
+    // What is left of it may have another name or be elsewhere; with one end all of it goes. Inside it is known by its MAC.
+    const alias = `netmode:${name}/${endpoint.network}`
+    const isOurs = (link: Link) => link.group === linkGroup && (link.alias === alias || link.name === endpoint.hostIfname)
+    const isOursInside = ({ kind, mac }: Link) => kind === 'veth' && mac === endpoint.mac
+    return [
+      ...deletion(seen(undefined).links.filter(isOurs)),
+      ...deletion(seen(slot).links.filter(isOursInside), { ns: slot }),
+      ...deleteLinksIn(slot, [endpoint], true),
+      ...again(steps, false),
+    ]
+  }
+
+  /** The endpoints whose networks are there. */
+  async #expected({ name, endpoints }: SandboxRecord): Promise<readonly Expected[]> {
+    const networks = await Promise.all(endpoints.map(({ network }) => this.#store.network(network)))
+    return endpoints.flatMap((endpoint, i): Expected[] => {
+      const record = networks[i]
+      if (record?.id !== endpoint.networkId || record.phase !== 'ready') return []
+      const gateways = ([4, 6] as const).filter(family => gatewayEndpoint(endpoints, family) === endpoint)
+      return [{ endpoint, steps: attachSteps(this.#ground, name, endpoint, { record, deviceIndex: undefined }, gateways) }]
+    })
+  }
+
+  /** What the host holds of what these steps are about. */
+  async #facts(steps: readonly Step[], signal?: AbortSignal): Promise<Facts> {
+    const ops = steps.map(({ apply }) => apply)
+    const routes = new Map(ops.flatMap(op => (op.op === 'route.add' && op.ns === undefined ? [routeList(op)] : [])))
+    const wish: Op[] = [{ op: 'link.list' }, { op: 'address.list' }, ...routes.values()]
+    const [links, addresses, ...lists] = await this.#context.mechanism.run(
+      wish.map(apply => ({ apply })),
+      signal,
+    )
+    return { links: links as readonly Link[], addresses: addresses as readonly Address[], routes: (lists as (readonly Route[])[]).flat() }
+  }
+
+  /** undefined: its namespace can't be entered any more. */
+  async #inside({ netns }: SandboxRecord, signal?: AbortSignal): Promise<Facts | undefined> {
+    const lists = (['link.list', 'address.list', 'route.list'] as const).map(op => ({ apply: { op, ns: slot } }))
+    try {
+      const [, links, addresses, routes] = await this.#context.mechanism.run([openNamespace(netns), ...lists], signal)
+      return { links, addresses, routes } as Facts
+    } catch (error) {
+      if (error instanceof PlanFailure && error.op.op === 'netns.open') return undefined
+      throw error
+    }
+  }
+
+  async #try(plan: Plan, signal?: AbortSignal): Promise<'done' | 'overtaken' | 'failed'> {
+    try {
+      await this.#context.mechanism.run(plan, signal)
+      return 'done'
+    } catch (error) {
+      if (!(error instanceof PlanFailure)) throw error
+      // A link that is there by now was made by another process, which has seen the same.
+      return /^(lock|expect\.|link\.add)/.test(error.op.op) ? 'overtaken' : 'failed'
+    }
+  }
+}
+
+function deletion(found: readonly Link[], at: { readonly ns?: typeof slot } = {}): Step[] {
+  const links = found.map(({ name, index }) => ({ name, index }))
+  return links.length > 0 ? [{ apply: { op: 'link.delete', ...at, links, missingOk: true } }] : []
+}
+
+/** The sandbox that a link of ours belongs to. */
+export function sandboxOf(alias = ''): string | undefined {
+  return /^netmode:([^/]+)\//.exec(alias)?.[1]
+}
+
+/** Of what makes a network, that which can be taken from it: no trial, no setting of the whole host, and nothing of the ruleset. */
+function lastingSteps(record: NetworkRecord): Step[] {
+  const steps = driverOf(record).createSteps(record)
+  const passing = new Set(steps.flatMap(({ apply }) => (apply.op === 'link.delete' ? (apply.links ?? []).map(({ name }) => name) : [])))
+  return steps.filter(({ apply }) => {
+    if (apply.op.startsWith('nft.') || apply.op === 'link.delete') return false
+    if (apply.op === 'sysctl.set') return record.device !== '' && apply.key.includes(`/${record.device}/`)
+    return apply.op !== 'link.add' || !passing.has(apply.name)
+  })
+}
+
+function routeList({ table, family, to, via }: Extract<Op, { op: 'route.add' | 'route.replace' | 'route.delete' }>): [string, RouteList] {
+  const of = family ?? ((via ?? to).includes(':') ? 6 : 4)
+  return [`${table} ${of}`, { op: 'route.list', family: of, ...(table !== undefined && { table }) }]
+}
+
+function isSame(a: SandboxRecord, b: SandboxRecord | undefined): boolean {
+  return b !== undefined && format(a) === format(b)
+}
