@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
 import type { Layout } from '../state/layout.js'
-import { type NetworkRecord, parseNetwork, parseSandbox, type SandboxRecord } from '../state/records.js'
+import { type NetworkRecord, parseNetwork, type SandboxRecord } from '../state/records.js'
+import { readSandbox } from '../state/shelf.js'
 import { type Happening, networkChanges, sandboxChanges } from './state-changes.js'
 
 /**
@@ -45,14 +46,14 @@ export class StateView {
 
   #network(name: string): readonly Happening[] {
     const before = this.#networks.get(name)
-    const record = read(this.#layout.network(name), parseNetwork)
+    const record = parseNetwork(textAt(this.#layout.network(name)) ?? '')
     const after = record?.phase === 'removing' ? before : record?.phase === 'creating' ? undefined : record
     return note(this.#networks, name, before, after, networkChanges)
   }
 
   #sandbox(name: string): readonly Happening[] {
     const before = this.#sandboxes.get(name)
-    const record = read(this.#layout.sandboxRecord(name), parseSandbox)
+    const { record } = readSandbox(this.#layout.sandboxRecord(name), textAt)
     // While it changes it is as it was; what is being made isn't there yet, and what is being removed still is.
     const isToBe = record?.phase === 'creating' || record?.phase === 'pooled'
     const after = isToBe ? undefined : record?.phase === 'ready' ? record : record && (before ?? record)
@@ -82,9 +83,9 @@ function names(folder: string): readonly string[] {
   }
 }
 
-function read<R>(path: string, parse: (text: string) => R | undefined): R | undefined {
+function textAt(path: string): string | undefined {
   try {
-    return parse(readFileSync(path, 'utf8'))
+    return readFileSync(path, 'utf8')
   } catch {
     return undefined // gone
   }

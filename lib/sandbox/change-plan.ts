@@ -5,6 +5,7 @@ import type { KnownNetwork } from '../network/known-network.js'
 import type { Step } from '../plan/op.js'
 import { lockRoot } from '../state/lock.js'
 import { type EndpointRecord, format, type PortRecord, type RedirectRecord, type SandboxRecord } from '../state/records.js'
+import { shelve, unshelve, withoutPorts, withPorts } from '../state/shelf.js'
 import { fileSteps } from './files.js'
 import { addressOf, gatewayEndpoint } from './gateway.js'
 import { openNamespace, slot } from './modes/mode.js'
@@ -29,6 +30,8 @@ import {
 export interface Change {
   readonly before: SandboxRecord
   readonly after: SandboxRecord
+  /** Which of their ports make the difference: where there are thousands, nobody looks for them again. */
+  readonly ports?: { readonly added: readonly PortRecord[]; readonly removed: readonly PortRecord[] }
   /** The network of each endpoint that is new, in their order. */
   readonly networks: readonly KnownNetwork[]
   /** What has to be made of networks first. */
@@ -39,15 +42,13 @@ export interface Change {
  * The record while a change is under way: it lists the old and the new, and `pending` tells what of it is to be taken away if the
  * change breaks off: what was being added, and what was being removed.
  */
-export function changing(before: SandboxRecord, after: SandboxRecord): SandboxRecord {
-  const ports = difference(before.ports, after.ports, theVery)
+export function changing({ before, after, ports = noPorts }: Change): SandboxRecord {
   const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
   const redirects = difference(before.redirects ?? [], after.redirects ?? [], sameRedirect)
   const redirected = redirects.added.length + redirects.removed.length > 0
   return {
-    ...before,
+    ...withPorts(before, ports.added),
     phase: 'changing',
-    ports: [...before.ports, ...ports.added],
     endpoints: [...before.endpoints, ...endpoints.added],
     ...(redirected && { redirects: [...(before.redirects ?? []), ...redirects.added] }),
     pending: {
@@ -67,12 +68,14 @@ export function isToBeFinished({ before, after }: Change): boolean {
  * One plan for every change. Links can't be undeleted, so they come last: with the plan that deletes some the record still says
  * `changing`, and `healPlan` ends it, which whoever comes next would run otherwise.
  */
-export function changePlan(ground: Ground, { before, after, networks, networkSteps }: Change): Step[] {
+export function changePlan(ground: Ground, change: Change): Step[] {
+  const { before, networks, networkSteps, ports = noPorts } = change
   const { layout, firewall, resolver } = ground
+  const { record: after, steps: shelving } = shelve(layout, change.after)
   const { name } = before
   const path = layout.sandboxRecord(name)
-  const ports = difference(before.ports, after.ports, theVery)
   const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
+  const published = concerned(change)
   const attached = endpoints.added.length + endpoints.removed.length > 0
   const firewallSteps = networks.some(({ record }) => driverOf(record).usesFirewall(record)) ? firewall.steps() : []
   return [
@@ -82,7 +85,7 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
     { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive' } },
     { apply: { op: 'expect.unchanged', path, text: format(before) } },
     {
-      apply: { op: 'file.write', path, text: format(changing(before, after)), how: 'replace' },
+      apply: { op: 'file.write', path, text: format(changing(change)), how: 'replace' },
       undo: { op: 'file.write', path, text: format(before), how: 'replace' },
       journal: true,
     },
@@ -92,13 +95,17 @@ export function changePlan(ground: Ground, { before, after, networks, networkSte
     ...linkFirewallSteps(firewall, name, endpoints.added),
     ...endpoints.added.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, [])),
     ...defaultRoutes(before.endpoints, after.endpoints),
-    ...firewall.allowed(publishSteps(name, before, after)),
-    ...forgetFlows(movedPorts(before, after)),
+    ...firewall.allowed(publishSteps(name, published.before, published.after)),
+    ...forgetFlows(movedPorts(published.before, published.after)),
     ...(attached ? fileSteps(layout, after, resolver.text(), before) : []),
     ...ports.removed.map(port => releasePort(layout, name, port)).map(reclaimable),
     ...(endpoints.removed.length > 0
       ? [...deleteLinks(endpoints.removed), ...deleteLinksIn(slot, endpoints.removed, false)]
-      : [{ apply: { op: 'file.write', path, text: format(after), how: 'replace' } } as const]),
+      : [
+          ...shelving,
+          { apply: { op: 'file.write', path, text: format(after), how: 'replace' } } as const,
+          ...unshelve(layout, before, after),
+        ]),
   ]
 }
 
@@ -111,13 +118,15 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
   const { name } = record
   const { pending = { ports: [], endpoints: [] }, ...rest } = record
   const leaving = record.endpoints.filter(({ networkId }) => pending.endpoints.includes(networkId))
-  const healed: SandboxRecord = {
-    ...rest,
+  const { record: healed, steps: shelving } = shelve(layout, {
+    ...withoutPorts(
+      rest,
+      record.ports.filter(port => pending.ports.some(samePort(port))),
+    ),
     phase: 'ready',
-    ports: record.ports.filter(port => !pending.ports.some(samePort(port))),
     endpoints: record.endpoints.filter(endpoint => !leaving.includes(endpoint)),
     ...(record.redirects && { redirects: record.redirects.filter(one => !pending.redirects?.some(sameRedirect(one))) }),
-  }
+  })
   const path = layout.sandboxRecord(name)
   return [
     lockRoot(layout, 'shared'),
@@ -141,7 +150,9 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
       : []),
     ...leaving.flatMap(endpoint => releaseLeases(layout, name, endpoint)),
     ...pending.ports.map(port => releasePort(layout, name, port)),
+    ...shelving,
     { apply: { op: 'file.write', path, text: format(healed), how: 'replace' } },
+    ...unshelve(layout, record, healed),
   ]
 }
 
@@ -173,9 +184,22 @@ function difference<T>(before: readonly T[], after: readonly T[], same: (a: T) =
   return { added: after.filter(one => !before.some(same(one))), removed: before.filter(one => !after.some(same(one))) }
 }
 
-/** A port that is asked for again is another one, and finds the first in its way. */
-function theVery(a: PortRecord): (b: PortRecord) => boolean {
-  return b => a === b
+const noPorts = { added: [], removed: [] }
+
+/**
+ * What decides about the elements that a change of ports is about: those ports, and others that lead to the same ports of the sandbox, since
+ * they share an element. All of them where addresses change.
+ */
+function concerned({ before, after, ports }: Change): { readonly before: Published; readonly after: Published } {
+  if (ports === undefined || before.endpoints.some(({ lan }) => lan)) return { before, after }
+  const leadTo = new Set([...ports.added, ...ports.removed].map(({ containerPort }) => containerPort))
+  const [only] = leadTo
+  const removed = new Set(ports.removed)
+  const beside = before.ports.filter(leadTo.size === 1 ? one => one.containerPort === only : one => leadTo.has(one.containerPort))
+  return {
+    before: { ...before, ports: beside },
+    after: { ...after, ports: [...beside.filter(one => !removed.has(one)), ...ports.added] },
+  }
 }
 
 function samePort(a: PortRecord): (b: PortRecord) => boolean {

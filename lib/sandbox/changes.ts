@@ -8,6 +8,7 @@ import type { Link } from '../plan/kernel-objects.js'
 import type { Plan } from '../plan/op.js'
 import { changedMeanwhile, translate } from '../plan/translate.js'
 import { type EndpointRecord, format, type PortRecord, type RedirectRecord, type SandboxRecord } from '../state/records.js'
+import { shelve, withoutPorts, withPorts } from '../state/shelf.js'
 import type { Store } from '../state/store.js'
 import type { RedirectSelector, ValidRedirect } from '../validate/redirect-options.js'
 import type { ValidEndpointOptions } from '../validate/sandbox-options.js'
@@ -68,12 +69,14 @@ export class Changes {
   /** Takes published ports back. */
   unpublish(record: SandboxRecord, selectors: readonly PortSelector[], signal?: AbortSignal): Promise<Changed<readonly PortRecord[]>> {
     const draft = async (current: SandboxRecord): Promise<Draft<readonly PortRecord[]>> => {
-      const removed = current.ports.filter(port => selectors.some(selector => selects(selector, port)))
+      const [hostPort, ...more] = new Set(selectors.map(selector => selector.hostPort))
+      const isNear = more.length === 0 ? (port: PortRecord) => port.hostPort === hostPort : () => true
+      const removed = current.ports.filter(port => isNear(port) && selectors.some(selector => selects(selector, port)))
       if (removed.length === 0) return { changed: removed }
-      const after = { ...current, ports: current.ports.filter(port => !removed.includes(port)) }
-      return { changed: removed, change: { before: current, after, networks: [], networkSteps: [] } }
+      const after = withoutPorts(current, removed)
+      return { changed: removed, change: { before: current, after, ports: { added: [], removed }, networks: [], networkSteps: [] } }
     }
-    return this.#run(this.#reread(record, signal), draft, async () => false, signal)
+    return this.#run(record, draft, async () => false, signal)
   }
 
   /** Brings connections to ports outside to a proxy on the host. */
@@ -145,7 +148,7 @@ export class Changes {
     if (added.length === 0) return { changed: added }
     return {
       changed: added,
-      change: { before: current, after: { ...current, ports: [...current.ports, ...added] }, networks: [], networkSteps: [] },
+      change: { before: current, after: withPorts(current, added), ports: { added, removed: [] }, networks: [], networkSteps: [] },
     }
   }
 
@@ -224,10 +227,10 @@ export class Changes {
       try {
         this.#networks.learn(change.networks, plan, await this.#context.mechanism.run(plan, signal))
         // Without the signal: it is as good as done, and what is left can't be taken back.
-        if (isToBeFinished(change)) await this.#healed(changing(change.before, change.after))
+        if (isToBeFinished(change)) await this.#healed(changing(change))
         this.#networks.giveBack(change.before.endpoints.filter(endpoint => !change.after.endpoints.includes(endpoint)))
         if (change.networks.length > 0) await this.#context.names.ready(withNames(change.after).map(({ networkId }) => networkId))
-        return { record: change.after, changed }
+        return { record: shelve(this.#context.layout, change.after).record, changed }
       } catch (error) {
         drafted.giveBack?.(error)
         if (attempt === attempts) throw translate(error, signal)

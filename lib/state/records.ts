@@ -134,6 +134,8 @@ const port = z.object({
   allow: z.exactOptional(z.array(z.string())),
 })
 
+const bundle = z.array(port)
+
 /** Connections to one port outside (0: to all) that go to a proxy on the host. */
 const redirect = z.object({
   protocol: z.enum(['tcp', 'udp']),
@@ -171,6 +173,8 @@ const sandboxRecord = z.object({
   guest: z.optional(guest),
   endpoints: z.array(endpoint),
   ports: z.array(port),
+  /** Files beside the record, with how many ports are in each: in memory these are the first of `ports`, on disk they are not in it. */
+  shelved: z.exactOptional(z.array(z.object({ file: z.string().check(z.regex(/^ports-\d+\.json$/)), count: z.int() }))),
   redirects: z.exactOptional(z.array(redirect)),
   /** While `changing`: ports, redirects, and endpoints by their `networkId`, to be taken away if the change breaks off. */
   pending: z.optional(z.object({ ports: z.array(port), endpoints: z.array(z.string()), redirects: z.exactOptional(z.array(redirect)) })),
@@ -203,9 +207,16 @@ export function parseNetwork(text: string): NetworkRecord | undefined {
   return parse(networkRecord, text)
 }
 
-/** undefined: not a record. */
-export function parseSandbox(text: string): SandboxRecord | undefined {
-  return parse(sandboxRecord, text)
+/** `shelf`: reads the files beside it; without one, the record has only those ports that are in it. undefined: not a record. */
+export function parseSandbox(text: string, shelf?: (file: string) => string | undefined): SandboxRecord | undefined {
+  const record = parse(sandboxRecord, text)
+  if (record?.shelved === undefined || shelf === undefined) return record
+  const bundles = record.shelved.map(({ file, count }) => {
+    const ports = parse(bundle, shelf(file) ?? '')
+    return ports?.length === count ? ports : undefined
+  })
+  if (bundles.includes(undefined)) return undefined
+  return { ...record, ports: [...bundles.flatMap(ports => ports ?? []), ...record.ports] }
 }
 
 /** Answers the object as it was written, not the schema's copy of it: `format` then gives the very same text again. */
@@ -218,10 +229,9 @@ function parse<T>(schema: z.ZodMiniType<T>, text: string): T | undefined {
   }
 }
 
-/** A record of a sandbox that is still being made, as `formatDraft` wrote it. undefined: not a record. */
-export function parseDraft(text: string): SandboxRecord | undefined {
-  const record = parseSandbox(text)
-  return record && { ...record, phase: 'creating' }
+/** A record of a sandbox that is still being made, from what `formatDraft` wrote. */
+export function asDraft(record: SandboxRecord): SandboxRecord {
+  return { ...record, phase: 'creating' }
 }
 
 /** The record of a sandbox that is being made, as it is to be read when it is ready: then only the file gets another name. */
@@ -231,5 +241,7 @@ export function formatDraft(record: SandboxRecord): string {
 
 /** A record as it goes to disk. */
 export function format(record: NetworkRecord | SandboxRecord): string {
-  return `${JSON.stringify(record)}\n`
+  if (!('shelved' in record) || record.shelved === undefined) return `${JSON.stringify(record)}\n`
+  const shelved = record.shelved.reduce((sum, { count }) => sum + count, 0)
+  return `${JSON.stringify({ ...record, ports: record.ports.slice(shelved) })}\n`
 }

@@ -6,7 +6,8 @@ import { basename, join } from 'node:path'
 import { fail } from '../errors.js'
 import type { Layout } from './layout.js'
 import { ignoreMissing, look } from './look.js'
-import { type NetworkRecord, parseDraft, parseNetwork, parseSandbox, type SandboxRecord } from './records.js'
+import { asDraft, type NetworkRecord, parseNetwork, type SandboxRecord } from './records.js'
+import { readSandbox } from './shelf.js'
 
 /** Record names that could not be read, as `sandboxes/x`; recovery sets them aside. */
 export type Damaged = string
@@ -80,13 +81,13 @@ export class Store {
 
   /** The record, or else the draft of one that is being made. In between the draft may have become the record: hence the second look. */
   async #sandbox(name: string): Promise<Found<SandboxRecord>> {
+    const at = async (path: string): Promise<Found<SandboxRecord>> => (await look(() => readSandbox(path, textAt))) ?? {}
     const path = this.#layout.sandboxRecord(name)
-    const text = await read(path)
-    if (text !== undefined) return found(parseSandbox(text))
-    const draft = await read(this.#layout.sandboxInMaking(name))
-    if (draft !== undefined) return found(parseDraft(draft))
-    const again = await read(path)
-    return again === undefined ? {} : found(parseSandbox(again))
+    const ready = await at(path)
+    if (ready.record ?? ready.damaged) return ready
+    const draft = await at(this.#layout.sandboxInMaking(name))
+    if (draft.record) return { record: asDraft(draft.record) }
+    return draft.damaged ? draft : await at(path)
   }
 
   /** Names that have a folder, whatever is in it. */
@@ -172,6 +173,15 @@ function gather<T>(names: readonly string[], all: readonly Found<T>[], kind: str
   return {
     records: all.flatMap(({ record }) => record ?? []),
     damaged: names.filter((_, i) => all[i]?.damaged).map(name => `${kind}/${name}`),
+  }
+}
+
+/** Of what others may take away meanwhile. */
+function textAt(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    return ignoreMissing(error as NodeJS.ErrnoException)
   }
 }
 
