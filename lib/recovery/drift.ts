@@ -22,6 +22,7 @@ export function isWhole(steps: readonly Step[], seen: Seen): boolean {
 /** Are the links there that the steps make, whatever may be wrong with them? */
 export function hasLinks(steps: readonly Step[], seen: Seen): boolean {
   return steps.every(({ apply }) => {
+    if (apply.op === 'tap.add') return isOurs(find(seen(apply.ns), apply))
     if (apply.op === 'link.add') return apply.bornIn !== undefined || isMade(apply, seen)
     // One that is born elsewhere gets its name afterwards.
     return apply.op !== 'link.set' || apply.name === undefined || find(seen(apply.ns), { name: apply.name }) !== undefined
@@ -34,6 +35,8 @@ export function again(steps: readonly Step[], made: boolean): Step[] {
     switch (apply.op) {
       case 'link.add':
         return made ? rejoin(apply) : [{ apply }]
+      case 'tap.add':
+        return made ? [] : [{ apply }]
       case 'link.set': {
         const { name, ...rest } = apply
         return [{ apply: made && name !== undefined ? { ...rest, link: { name } } : apply }]
@@ -62,6 +65,8 @@ function isThere(op: Op, seen: Seen): boolean {
   switch (op.op) {
     case 'link.add':
       return op.bornIn !== undefined || (isMade(op, seen) && isJoined(op, seen))
+    case 'tap.add':
+      return isOurs(find(seen(op.ns), op))
     case 'link.set':
       return isSet(op, seen)
     case 'address.add':
@@ -79,8 +84,11 @@ function find({ links }: Facts, { name }: Pick<LinkRef, 'name'>): Link | undefin
 
 function isMade({ ns, name, peer }: LinkAdd, seen: Seen): boolean {
   const link = find(seen(ns), { name })
-  if (link?.group !== linkGroup) return false
-  return peer === undefined || find(seen(peer.ns), peer)?.index === link.parent
+  return isOurs(link) && (peer === undefined || find(seen(peer.ns), peer)?.index === link?.parent)
+}
+
+function isOurs(link: Link | undefined): boolean {
+  return link?.group === linkGroup
 }
 
 function isJoined({ ns, name, master, up }: LinkAdd, seen: Seen): boolean {

@@ -21,6 +21,8 @@ import { hasNamespace, namespaceNames } from './judgement.js'
 /** How often a sandbox is looked at anew because somebody else was at work on it. */
 const attempts = 20
 
+const nothing: Facts = { links: [], addresses: [], routes: [] }
+
 /** Who hears of what was found and done. */
 export type Tell = (type: 'sandbox.drifted' | 'sandbox.repaired', sandbox: string) => void
 
@@ -163,18 +165,20 @@ export class Upkeep {
     const expected = await this.#expected(record)
     if (expected.length === 0) return 'fine'
     const steps = expected.flatMap(one => one.steps)
-    const [host, inside] = await Promise.all([this.#facts(steps, signal), this.#inside(record, signal)])
+    // A TAP on the host has nothing in any namespace.
+    const isEntered = steps.some(({ apply }) => 'ns' in apply && apply.ns === slot)
+    const [host, inside] = await Promise.all([this.#facts(steps, signal), isEntered ? this.#inside(record, signal) : nothing])
     if (inside === undefined) return 'fine' // gone by now: its links go too, and tell of it
     const seen: Seen = ns => (ns === undefined ? host : inside)
     if (isWhole(steps, seen)) return record.endpoints.some(({ network }) => this.#broken.has(network)) ? 'stuck' : 'fine'
     // One that netmode has made has its loopback device up: this is another, that somebody has given its name.
-    if (record.netns.owned && !inside.links.some(({ loopback, up }) => loopback && up)) return 'stuck'
+    if (isEntered && record.netns.owned && !inside.links.some(({ loopback, up }) => loopback && up)) return 'stuck'
     const { layout } = this.#context
     const plan = [
       lockRoot(layout, 'shared'),
       { apply: { op: 'lock', path: layout.sandbox(record.name), mode: 'exclusive', immediate } } as const,
       expectRecord(layout, record),
-      openNamespace(record.netns),
+      ...(isEntered ? [openNamespace(record.netns)] : []),
       ...expected.flatMap(one => this.#remake(record, one, seen)),
     ]
     return { plan, last: false }
