@@ -127,7 +127,7 @@ export interface EndpointOptions {
   ifname?: string
   /** The endpoint with the highest one gives the default route. Default 0. */
   gatewayPriority?: number
-  /** Further names for the name service of user-defined networks. */
+  /** Further names for the name service of user-defined networks. @throws UNSUPPORTED on a LAN (`parent`), where nobody serves names */
   aliases?: readonly string[]
   /**
    * The sandbox may send with its own MAC and IP addresses only, and may not announce itself as a router (libvirt's clean-traffic,

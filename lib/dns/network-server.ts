@@ -66,8 +66,10 @@ export class NetworkServer {
 
   async #listen(mechanism: Mechanism, address: string, port: number): Promise<void> {
     const family = isIPv6(address) ? 6 : 4
+    // On a ptp network the gateway is on each sandbox's line, and so comes with the first of them.
+    const at = { family, address, port, ipv6Only: family === 6, freeBind: this.record.driver === 'ptp' } as const
     const open = (type: 'stream' | 'datagram'): Plan => [
-      { apply: { op: 'socket.open', family, type, address, port, ipv6Only: family === 6, ...(type === 'stream' && { backlog: 128 }) } },
+      { apply: { op: 'socket.open', type, ...at, ...(type === 'stream' && { backlog: 128 }) } },
     ]
     const [udp] = await mechanism.run(open('datagram'))
     const [tcp] = await mechanism.run(open('stream')).catch(error => {

@@ -23,7 +23,13 @@ export interface FirewallNetwork extends FirewallSubnets {
   /** The bridge. */
   readonly device: string
   /** The host's addresses that sandboxes of the network ask for names, and the port that answers there. */
-  readonly nameServers?: readonly { readonly address: string; readonly port: number }[]
+  readonly nameServers?: readonly NameServerAt[]
+}
+
+/** An address of the host that sandboxes ask for names, and the port that answers there. */
+export interface NameServerAt {
+  readonly address: string
+  readonly port: number
 }
 
 /** A published port together with the sandbox's address that it leads to; both addresses are of one family. */
@@ -67,14 +73,17 @@ export function networkElements(network: FirewallNetwork): Step[] {
     ...(internal ? [{ set: 'internal', key }] : []),
     ...(icc ? [{ set: 'same', key: [...key, ...key] }] : []),
     ...subnetElements(network),
-    ...nameServers.flatMap(({ address, port }) =>
-      (['udp', 'tcp'] as const).map(protocol => ({
-        set: `names${versionOf(address)}`,
-        key: [...key, { protocol }, ip(address), { port: domainPort }],
-        data: [ip(address), { port }],
-      })),
-    ),
+    ...nameServers.flatMap(server => nameElements(device, server)),
   ].map(change)
+}
+
+/** Leads questions that come in by a device to the port that answers. */
+export function nameElements(device: string, { address, port }: NameServerAt): Element[] {
+  return (['udp', 'tcp'] as const).map(protocol => ({
+    set: `names${versionOf(address)}`,
+    key: [{ ifname: device }, { protocol }, ip(address), { port: domainPort }],
+    data: [ip(address), { port }],
+  }))
 }
 
 /** Where sandboxes are, and which of them go out with the host's address. */

@@ -1,6 +1,6 @@
 /** What routed networks put into the ruleset: each of their sandboxes has a link of its own, and the host is between them. Pure. */
 import type { RouteVerb, Step, SysctlSet } from '../plan/op.js'
-import { block, change, type FirewallSubnets, loopbackRoute, setting, subnetElements } from './elements.js'
+import { block, change, type FirewallSubnets, loopbackRoute, type NameServerAt, nameElements, setting, subnetElements } from './elements.js'
 
 /** Brings a network into the ruleset; each step's undo takes its part out again, and an absent part is fine. */
 export function routedNetworkElements(network: FirewallSubnets): Step[] {
@@ -10,9 +10,11 @@ export function routedNetworkElements(network: FirewallSubnets): Step[] {
 }
 
 /** Brings one of its links into the ruleset; to be there before the link is, which otherwise would let everything pass. */
-export function linkElements(sandbox: string, device: string, internal: boolean): Step[] {
+export function linkElements(sandbox: string, device: string, internal: boolean, nameServers: readonly NameServerAt[]): Step[] {
   const key = [{ ifname: device }]
-  return ['bridges', 'routed', ...(internal ? ['internal'] : [])].map(set => change({ set, key, comment: sandbox }))
+  const sets = ['bridges', 'routed', ...(internal ? ['internal'] : [])]
+  const elements = [...sets.map(set => ({ set, key })), ...nameServers.flatMap(server => nameElements(device, server))]
+  return elements.map(element => change({ ...element, comment: sandbox }))
 }
 
 /** Settings of a link, to be written before it is up. */

@@ -154,7 +154,9 @@ const sets: readonly SetShape[] = [
 
 /** Sets whose elements belong to sandboxes, and carry their names. */
 export const sandboxSets = [
-  ...sets.filter(({ set }) => /^(?:publish|limited|allowed|exposed|redirect)/.test(set)).map(({ set }) => ({ ...place, set })),
+  ...sets
+    .filter(({ set }) => /^(?:publish|limited|allowed|exposed|redirect|bridges|routed|internal|names)/.test(set))
+    .map(({ set }) => ({ ...place, set })),
   ...senderTable.sets.map(({ set }) => ({ ...bridgePlace, set })),
 ]
 

@@ -14,7 +14,7 @@ export const namePort = 28_269
  * where the gateway isn't the host, nor where no rule leads to it.
  */
 export function nameServersOf({ name, driver, parent, subnets, withoutRules = [] }: NetworkRecord): readonly string[] {
-  if (name === defaultNetwork || driver !== 'bridge' || parent !== undefined) return []
+  if (name === defaultNetwork || (driver !== 'bridge' && driver !== 'ptp') || parent !== undefined) return []
   return subnets.map(({ gateway }) => gateway).filter(gateway => !withoutRules.includes(familyOf(gateway)))
 }
 

@@ -201,6 +201,8 @@ export interface SocketOpen {
   readonly port?: number
   readonly backlog?: number
   readonly ipv6Only?: boolean
+  /** The address need not be there yet (IP_FREEBIND). Default false. */
+  readonly freeBind?: boolean
 }
 
 /** `ip tuntap add mode tap`: EEXIST if the name is taken, EOPNOTSUPP where /dev/net/tun is missing. Goes as any link. */

@@ -1,7 +1,7 @@
 /** Drafting a sandbox: from options that were checked to the record of what is to be made. */
 import { randomBytes } from 'node:crypto'
 import type { HostConfig } from '../config.js'
-import { invalid } from '../errors.js'
+import { fail, invalid } from '../errors.js'
 import { bitsOf, familyOf, prefixOf } from '../network/cidr.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
@@ -19,6 +19,10 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     throw invalid(`${field}mac`, `no value (in network ${record.name} it is that of ${record.device})`, options.mac)
   if (options.tap && !shape.tap)
     throw invalid(`${field}tap`, `no value (a TAP is a port of a bridge, and network ${record.name} has none)`, options.tap)
+  if (shape.lan && options.aliases.length > 0)
+    throw fail('UNSUPPORTED', `Nobody serves names on network ${record.name}: its gateway is the LAN's router`, {
+      field: `${field}aliases`,
+    })
   const ipv4 = network.take(4, options.ip, `${field}ip`)
   let ipv6: ReturnType<KnownNetwork['take']>
   try {

@@ -59,7 +59,8 @@ netns::SocketRequest ReadSocketRequest(Object &object) {
                                .type = type == "stream" ? Type::kStream : Type::kDatagram,
                                .address = object.OptionalString("address"),
                                .backlog = object.OptionalI32("backlog"),
-                               .ipv6_only = object.Flag("ipv6Only")};
+                               .ipv6_only = object.Flag("ipv6Only"),
+                               .free_bind = object.Flag("freeBind")};
   if (port) request.port = static_cast<std::uint16_t>(*port);
   return request;
 }

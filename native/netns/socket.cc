@@ -46,6 +46,10 @@ struct BindAddress {
   if (request.type == SocketRequest::Type::kStream && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) {
     return FailErrno("setsockopt", "SO_REUSEADDR");
   }
+  const bool four = request.family == 4;
+  if (request.free_bind && setsockopt(fd, four ? IPPROTO_IP : IPPROTO_IPV6, four ? IP_FREEBIND : IPV6_FREEBIND, &on, sizeof on) != 0) {
+    return FailErrno("setsockopt", "FREEBIND");
+  }
   if (bind(fd, reinterpret_cast<const sockaddr *>(&address->storage), address->length) != 0) {
     return FailErrno(
         "bind", request.address.value_or(request.family == 4 ? "0.0.0.0" : "::") + " port " + std::to_string(request.port.value_or(0)));

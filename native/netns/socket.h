@@ -19,6 +19,7 @@ struct SocketRequest {
   std::optional<std::uint16_t> port = std::nullopt;  // 0 or absent with an address: a free one
   std::optional<int> backlog = std::nullopt;         // streams only: listen
   bool ipv6_only = false;                            // family 6 only: refuse IPv4 through mapped addresses
+  bool free_bind = false;                            // the address need not be there yet
 };
 
 // In the calling thread's namespace; non-blocking and close-on-exec. A bound stream socket gets SO_REUSEADDR as Node's do.

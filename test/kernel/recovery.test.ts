@@ -340,6 +340,18 @@ describe('when somebody else', () => {
     expect(await world()).toEqual(before)
   })
 
+  test('leaves the record of a sandbox on a ptp network damaged, what its line had in the ruleset goes', async () => {
+    const lines = { name: 'lines', driver: 'ptp', subnets: ['10.8.0.0/24', 'fd00:8::/64'] } as const
+    await opened(host => host.networks.create(lines))
+    const before = await world()
+    await opened(host => host.sandboxes.create({ name: 'web', network: 'lines', publish: ['8080:80'] }))
+    await writeFile(`${machine.stateDir}/sandboxes/web/state.json`, '{')
+    await opened(async () => {})
+    await run('ip', ['netns', 'delete', 'web'])
+    await run('rm', ['-r', `${machine.stateDir}/damaged`])
+    expect(await world()).toEqual(before)
+  })
+
   test('leaves the record of a network damaged, its bridge goes, and its name is free', async () => {
     await opened(async () => {})
     const before = await world()

@@ -113,6 +113,15 @@ describe('a macvlan network in mode', () => {
 })
 
 describe('a sandbox on a macvlan network', () => {
+  test('has no further names: nobody serves them there, and that is said', async () => {
+    await host.networks.create(lan('bridge'))
+    await expect(host.sandboxes.create({ name: 'a', network: 'lan', aliases: ['store'] })).rejects.toMatchObject({
+      code: 'ERR_NETMODE_UNSUPPORTED',
+      field: 'aliases',
+    })
+    expect(host.nameService.networks).toEqual([])
+  })
+
   test('has what iproute2 says of it, and goes without a trace while a process holds its namespace', async () => {
     const before = await machine.dump()
     await machine.ip('link', 'set', 'eth0', 'mtu', '1400')

@@ -1,6 +1,7 @@
 /** ptp networks: a routed link for every sandbox. What is promised of bridge networks holds, by real connections in both families. */
 import { expect } from 'vitest'
 import type { Host, NetworkOptions, Sandbox } from '../../lib/index.js'
+import { dig, dug } from '../setup/dig.js'
 import { type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
 import { addressOf, ask, askUdp, at, families, greet, greetUdp, type Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
@@ -213,3 +214,26 @@ const ruleset = (text: string): readonly string[] =>
     .map(line => line.trim())
     .sort()
 const sorted = (items: readonly unknown[]): readonly string[] => items.map(item => JSON.stringify(item)).sort()
+
+describe.each([false, true])('names on a ptp network, internal %s,', internal => {
+  const { test: withDig } = requires('root', 'program:nft', 'program:dig')
+
+  withDig('are found over UDP and TCP, in both families, by name, alias and address', async () => {
+    await host.networks.create({ ...wire, internal })
+    // Nobody is there yet, and so is the gateway not, which questions go to.
+    expect(host.nameService.networks.filter(({ error }) => error)).toEqual([])
+    const a = await host.sandboxes.create({ name: 'a', network: 'wire' })
+    const b = await host.sandboxes.create({ name: 'b', network: 'wire', aliases: ['store'] })
+    for (const server of ['@10.8.0.1', '@fd00:8::1']) {
+      for (const transport of ['+notcp', '+tcp']) {
+        expect(await dug(a, server, transport, 'store', 'A')).toEqual([addressOf(b, families[0])])
+        expect(await dug(a, server, transport, 'b.wire', 'AAAA')).toEqual([addressOf(b, families[1])])
+        expect(await dug(b, server, transport, '-x', addressOf(a, families[0]))).toEqual(['a.wire.'])
+      }
+    }
+    expect(await dug(a, 'b')).toEqual([addressOf(b, families[0])]) // by its own resolv.conf
+    await host.networks.create({ name: 'other', driver: 'ptp', subnets: ['10.9.0.0/24'] })
+    const c = await host.sandboxes.create({ name: 'c', network: 'other' })
+    expect((await dig(c, '@10.9.0.1', '+time=1', '+tries=1', 'b.wire', 'A')).status).not.toBe('NOERROR')
+  })
+})

@@ -7,6 +7,7 @@ import { linkGroup } from '../../plan/link-group.js'
 import type { Step } from '../../plan/op.js'
 import type { EndpointRecord, NetworkRecord } from '../../state/records.js'
 import { bitsOf, contains, type Family, familyOf, parseCidr, parseIp } from '../cidr.js'
+import { namePort } from '../name-servers.js'
 import { type Attachment, type Driver, hostEnd } from './driver.js'
 import { defaultRoutes, insideSteps } from './inside.js'
 
@@ -107,8 +108,11 @@ export const ptp: Driver = {
   removeSteps,
   usesFirewall: () => true,
   firewallSteps,
-  linkFirewallSteps: (sandbox, endpoint) =>
-    linkElements(sandbox, hostEnd(endpoint).name, (endpoint.ipv4 ?? endpoint.ipv6)?.gateway === undefined),
+  linkFirewallSteps: (sandbox, endpoint) => {
+    const internal = (endpoint.ipv4 ?? endpoint.ipv6)?.gateway === undefined
+    const nameServers = (endpoint.nameServers ?? []).map(address => ({ address, port: namePort }))
+    return linkElements(sandbox, hostEnd(endpoint).name, internal, nameServers)
+  },
   shape: () => ({ hostEnd: true, tap: false, ownMac: true, ownLink: true, lan: false }),
   attachSteps,
   linkOf: endpoint => ({ at: 'host', link: hostEnd(endpoint) }),
