@@ -1,26 +1,26 @@
 /** Where a host's configuration comes from: an object, or a file of the same. */
 import { readFile } from 'node:fs/promises'
 
-import { type HostConfig, hostConfig } from './config.js'
+import { defaultConfig, type HostConfig } from './config.js'
 import { invalid, isNetmodeError } from './errors.js'
 
 /** Read where nothing else is given; it need not be there. */
 export const defaultConfigFile = '/etc/netmode/config.json'
 
 /** What `openHost` was given, or what the default file says. Throws ERR_NETMODE_INVALID_ARGUMENT naming key and file. */
-export async function readHostConfig(given: HostConfig | string | undefined): Promise<HostConfig> {
-  if (typeof given === 'object') return given
+export async function readHostConfig(given: object | string | undefined): Promise<HostConfig> {
+  if (typeof given === 'object') return checked(given)
   const file = given ?? defaultConfigFile
   let text: string
   try {
     text = await readFile(file, 'utf8')
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    if (given === undefined && (code === 'ENOENT' || code === 'ENOTDIR')) return hostConfig({})
+    if (given === undefined && (code === 'ENOENT' || code === 'ENOTDIR')) return defaultConfig
     throw invalid('config', 'a file that can be read', message)
   }
   try {
-    return hostConfig(parsed(text))
+    return await checked(parsed(text))
   } catch (error) {
     if (isNetmodeError(error)) {
       error.message = `${file}: ${error.message}`
@@ -28,6 +28,12 @@ export async function readHostConfig(given: HostConfig | string | undefined): Pr
     }
     throw error
   }
+}
+
+/** With a library that most programs never need: it is loaded here. */
+async function checked(config: unknown): Promise<HostConfig> {
+  const { hostConfig } = await import('./config-schema.js')
+  return hostConfig(config)
 }
 
 function parsed(text: string): unknown {

@@ -16,7 +16,7 @@ import type { Identity } from '../native.js'
 import { withNames } from '../network/name-servers.js'
 import type { Networks } from '../network/networks.js'
 import { PlanFailure } from '../plan/mechanism.js'
-import type { Plan } from '../plan/op.js'
+import type { NetnsOpen, Plan } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
 import type { SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
@@ -24,7 +24,7 @@ import { hasLabels, filter as validFilter } from '../validate/call-options.js'
 import { sandboxName } from '../validate/guards.js'
 import { poolOptions, sandboxOptions, type ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { Changes } from './changes.js'
-import { portCounters } from './counters.js'
+import { PortCounters } from './counters.js'
 import { Creation } from './creation.js'
 import { etcPaths } from './files.js'
 import { sandboxInfo } from './inspect.js'
@@ -40,6 +40,8 @@ import { Sockets } from './sockets.js'
 
 /** How often a plan is drawn up anew because another process was faster. Each time somebody got ahead, so the crowd bounds it. */
 const attempts = 1000
+/** Namespaces that one plan looks at: each is a descriptor while it does. */
+const identifiedAtOnce = 64
 
 export class Sandboxes {
   /** Of live sandboxes, for their handles. */
@@ -50,6 +52,7 @@ export class Sandboxes {
   readonly #ground: Ground
   readonly #removals: Removals
   readonly #ports: PortChooser
+  readonly #counters: PortCounters
   readonly #process: NonNullable<SandboxRecord['ephemeral']>
   /** Those that this process made and that end with it. */
   readonly #ephemeral = new Set<string>()
@@ -65,6 +68,7 @@ export class Sandboxes {
     this.#networks = networks
     this.#ground = ground
     this.#ports = new PortChooser(context.mechanism, context.config)
+    this.#counters = new PortCounters(context.mechanism)
     this.#removals = new Removals(context, store, networks, ground)
     this.changes = new Changes(context, store, networks, ground, this.#ports)
     this.#process = process
@@ -156,7 +160,8 @@ export class Sandboxes {
       .filter(record => mode === undefined || record.mode === mode)
       .filter(record => network === undefined || record.endpoints.some(endpoint => endpoint.network === network))
       .filter(record => hasLabels(record.labels, labels))
-    return await Promise.all(found.map(record => this.#handle(record)))
+    const identities = await this.#identities(found)
+    return await Promise.all(found.map((record, i) => this.#handle(record, identities[i])))
   }
 
   async inspect(name: string, { signal }: Op = {}): Promise<SandboxInfo> {
@@ -269,7 +274,7 @@ export class Sandboxes {
 
   /** Of the ports of a sandbox. */
   counters(record: SandboxRecord, signal?: AbortSignal): Promise<readonly PortCounter[]> {
-    return portCounters(this.#context.mechanism, record, signal)
+    return this.#counters.of(record, signal)
   }
 
   /** Where a sandbox's namespace is; for host mode as this process sees it, whoever made the sandbox. */
@@ -279,6 +284,28 @@ export class Sandboxes {
 
   async #handle(record: SandboxRecord, identity?: Identity): Promise<CreatedSandbox> {
     return new SandboxHandle(record, identity ?? (await this.#identity(record)), this, this.#context) as unknown as CreatedSandbox
+  }
+
+  /** Many at a time; one by one only where a namespace among them is gone. */
+  async #identities(records: readonly SandboxRecord[]): Promise<readonly Identity[]> {
+    const groups = Array.from({ length: Math.ceil(records.length / identifiedAtOnce) }, (_, i) =>
+      records.slice(i * identifiedAtOnce, (i + 1) * identifiedAtOnce),
+    )
+    const identities = groups.map(async group => {
+      const own = group.filter(({ mode }) => mode !== 'host')
+      const plan = own.flatMap(({ name, netns }): Plan => {
+        const { apply } = openNamespace(netns)
+        return [{ apply: { ...apply, slot: name } as NetnsOpen }, { apply: { op: 'netns.identify', ns: name } }]
+      })
+      try {
+        const outputs = await this.#context.mechanism.run(plan)
+        return group.map(record => (record.mode === 'host' ? this.#context.identity : (outputs[2 * own.indexOf(record) + 1] as Identity)))
+      } catch (error) {
+        if (!(error instanceof PlanFailure)) throw error
+        return await Promise.all(group.map(record => this.#identity(record)))
+      }
+    })
+    return (await Promise.all(identities)).flat()
   }
 
   /** All zero where the namespace is gone: the sandbox can still be looked at and removed. */

@@ -1,206 +1,208 @@
 /** Records: what is written down of networks and sandboxes, and checked when it is read back. */
-import * as z from 'zod/mini'
+import * as shape from './shape.js'
 
 /** `creating`, `removing` and `pooled` are rolled back (or forth) by recovery when nobody holds the record's lock. */
-const phase = z.enum(['creating', 'ready', 'changing', 'removing', 'pooled'])
+const phase = shape.oneOf('creating', 'ready', 'changing', 'removing', 'pooled')
 
-const driver = z.enum(['bridge', 'macvlan', 'ipvlan', 'ptp'])
+const driver = shape.oneOf('bridge', 'macvlan', 'ipvlan', 'ptp')
 
-const subnet = z.object({
-  subnet: z.string(),
-  gateway: z.string(),
-  range: z.optional(z.string()),
-  reserved: z.optional(z.record(z.string(), z.string())),
+const subnet = shape.object({
+  subnet: shape.text,
+  gateway: shape.text,
+  range: shape.optional(shape.text),
+  reserved: shape.optional(shape.table(shape.text)),
 })
 
-const adopted = z.object({
+const adopted = shape.object({
   /** Files of the networks that were there when the device was looked at. None of them has it; another one since then might. */
-  beside: z.array(z.string()),
-  up: z.boolean(),
+  beside: shape.list(shape.text),
+  up: shape.flag,
   /** It has no port, and so no MAC of its own: the one it shows has to be fixed. */
-  lonely: z.boolean(),
+  lonely: shape.flag,
   /** Addresses that it hasn't yet. */
-  addresses: z.array(z.object({ address: z.string(), prefix: z.int() })),
+  addresses: shape.list(shape.object({ address: shape.text, prefix: shape.integer })),
   /** Settings as they were. */
-  sysctls: z.record(z.string(), z.string()),
+  sysctls: shape.table(shape.text),
 })
 
-const networkRecord = z.object({
-  version: z.literal(1),
-  id: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
-  name: z.string(),
+const networkRecord = shape.object({
+  version: shape.oneOf(1),
+  id: shape.matching(/^[0-9a-f]{64}$/),
+  name: shape.text,
   phase,
   driver,
   /** The bridge, or for macvlan and ipvlan the device underneath; empty for ptp, which has none. */
-  device: z.string(),
+  device: shape.text,
   /** The device's. */
-  mac: z.string(),
+  mac: shape.text,
   /** The host's device that leads to the LAN, where the network is one with it. */
-  parent: z.optional(z.string()),
+  parent: shape.optional(shape.text),
   /** `parent` is a VLAN that was made for the network, on that link of the host. */
-  vlan: z.optional(z.object({ link: z.string(), id: z.int() })),
+  vlan: shape.optional(shape.object({ link: shape.text, id: shape.integer })),
   /** What a bridge's uplink had, and gets back: addresses and routes as the ops take them. */
-  uplink: z.optional(
-    z.object({
-      up: z.boolean(),
-      addresses: z.array(
-        z.object({
-          address: z.string(),
-          prefix: z.int(),
-          broadcast: z.optional(z.string()),
-          scope: z.optional(z.string()),
-          noPrefixRoute: z.optional(z.boolean()),
+  uplink: shape.optional(
+    shape.object({
+      up: shape.flag,
+      addresses: shape.list(
+        shape.object({
+          address: shape.text,
+          prefix: shape.integer,
+          broadcast: shape.optional(shape.text),
+          scope: shape.optional(shape.text),
+          noPrefixRoute: shape.optional(shape.flag),
         }),
       ),
-      routes: z.array(
-        z.object({
-          to: z.string(),
-          family: z.literal([4, 6]),
-          table: z.int(),
-          via: z.optional(z.string()),
-          source: z.optional(z.string()),
-          metric: z.optional(z.int()),
-          scope: z.optional(z.string()),
-          onlink: z.optional(z.boolean()),
-          mtu: z.optional(z.int()),
+      routes: shape.list(
+        shape.object({
+          to: shape.text,
+          family: shape.oneOf(4, 6),
+          table: shape.integer,
+          via: shape.optional(shape.text),
+          source: shape.optional(shape.text),
+          metric: shape.optional(shape.integer),
+          scope: shape.optional(shape.text),
+          onlink: shape.optional(shape.flag),
+          mtu: shape.optional(shape.integer),
         }),
       ),
     }),
   ),
-  macvlanMode: z.optional(z.enum(['bridge', 'private', 'vepa', 'passthru'])),
-  ipvlanMode: z.optional(z.enum(['l2', 'l3', 'l3s'])),
+  macvlanMode: shape.optional(shape.oneOf('bridge', 'private', 'vepa', 'passthru')),
+  ipvlanMode: shape.optional(shape.oneOf('l2', 'l3', 'l3s')),
   /** The device was there before, and stays: what it has to be given for the network, and how it was found. */
-  adopted: z.optional(adopted),
-  mtu: z.int(),
-  subnets: z.array(subnet),
-  icc: z.boolean(),
-  internal: z.boolean(),
-  masquerade: z.boolean(),
+  adopted: shape.optional(adopted),
+  mtu: shape.integer,
+  subnets: shape.list(subnet),
+  icc: shape.flag,
+  internal: shape.flag,
+  masquerade: shape.flag,
   /** Absent: true. */
-  spoofCheck: z.exactOptional(z.boolean()),
+  spoofCheck: shape.absentOr(shape.flag),
   /** Fixed outbound addresses. */
-  snat: z.optional(z.array(z.string())),
+  snat: shape.optional(shape.list(shape.text)),
   /** Default addresses of published ports. */
-  bindAddress: z.optional(z.array(z.string())),
-  ifnamePrefix: z.optional(z.string()),
+  bindAddress: shape.optional(shape.list(shape.text)),
+  ifnamePrefix: shape.optional(shape.text),
   /** Families that no rules are written for: nothing is published or led anywhere there. */
-  withoutRules: z.optional(z.array(z.union([z.literal(4), z.literal(6)]))),
-  labels: z.record(z.string(), z.string()),
+  withoutRules: shape.optional(shape.list(shape.oneOf(4, 6))),
+  labels: shape.table(shape.text),
   /** ISO 8601 */
-  created: z.string(),
+  created: shape.text,
 })
 
-const address = z.object({ address: z.string(), prefix: z.int(), gateway: z.optional(z.string()) })
+const address = shape.object({ address: shape.text, prefix: shape.integer, gateway: shape.optional(shape.text) })
 
 /** How a TAP is to be made. */
 const tap = {
-  owner: z.optional(z.int()),
-  group: z.optional(z.int()),
-  vnetHdr: z.boolean(),
-  multiQueue: z.boolean(),
+  owner: shape.optional(shape.integer),
+  group: shape.optional(shape.integer),
+  vnetHdr: shape.flag,
+  multiQueue: shape.flag,
 }
 
-const endpoint = z.object({
-  network: z.string(),
+const endpoint = shape.object({
+  network: shape.text,
   driver,
-  networkId: z.string(),
-  ifname: z.string(),
+  networkId: shape.text,
+  ifname: shape.text,
   /** Of the end that is on the host, where there is one. */
-  hostIfname: z.optional(z.string()),
-  mac: z.string(),
-  mtu: z.int(),
-  ipv4: z.optional(address),
-  ipv6: z.optional(address),
+  hostIfname: shape.optional(shape.text),
+  mac: shape.text,
+  mtu: shape.integer,
+  ipv4: shape.optional(address),
+  ipv6: shape.optional(address),
   /** Is on the LAN itself: the gateway is the LAN's router, and no port of the host leads here. */
-  lan: z.optional(z.boolean()),
-  gatewayPriority: z.number(),
-  aliases: z.array(z.string()),
+  lan: shape.optional(shape.flag),
+  gatewayPriority: shape.number,
+  aliases: shape.list(shape.text),
   /** The host's addresses that answer for names there. */
-  nameServers: z.optional(z.array(z.string())),
+  nameServers: shape.optional(shape.list(shape.text)),
   /** Absent: true. */
-  spoofCheck: z.exactOptional(z.boolean()),
+  spoofCheck: shape.absentOr(shape.flag),
   /** Of its network: default addresses of published ports. */
-  bindAddress: z.optional(z.array(z.string())),
+  bindAddress: shape.optional(shape.list(shape.text)),
   /** It is a TAP on the host, called `hostIfname`, and `ifname` as well. */
-  tap: z.exactOptional(z.object(tap)),
+  tap: shape.absentOr(shape.object(tap)),
 })
 
-const port = z.object({
-  hostIp: z.string(),
-  hostPort: z.int(),
-  containerPort: z.int(),
-  protocol: z.enum(['tcp', 'udp', 'sctp']),
+const port = shape.object({
+  hostIp: shape.text,
+  hostPort: shape.integer,
+  containerPort: shape.integer,
+  protocol: shape.oneOf('tcp', 'udp', 'sctp'),
   /** Blocks that may connect, none inside another; absent: everyone. */
-  allow: z.exactOptional(z.array(z.string())),
+  allow: shape.absentOr(shape.list(shape.text)),
 })
 
-const bundle = z.array(port)
+const bundle = shape.list(port)
 
 /** Connections to one port outside (0: to all) that go to a proxy on the host. */
-const redirect = z.object({
-  protocol: z.enum(['tcp', 'udp']),
-  port: z.int(),
-  toPort: z.int(),
+const redirect = shape.object({
+  protocol: shape.oneOf('tcp', 'udp'),
+  port: shape.integer,
+  toPort: shape.integer,
   /** Absent: the host's address on the sandbox's own network. */
-  toAddress: z.exactOptional(z.string()),
+  toAddress: shape.absentOr(shape.text),
 })
 
-const guest = z.object({
-  tap: z.string(),
-  address: z.string(),
-  prefix: z.int(),
-  gateway: z.string(),
-  ipv6: z.exactOptional(z.object({ address: z.string(), prefix: z.int(), gateway: z.string() })),
-  mac: z.string(),
-  gatewayMac: z.string(),
-  mtu: z.int(),
+const guest = shape.object({
+  tap: shape.text,
+  address: shape.text,
+  prefix: shape.integer,
+  gateway: shape.text,
+  ipv6: shape.absentOr(shape.object({ address: shape.text, prefix: shape.integer, gateway: shape.text })),
+  mac: shape.text,
+  gatewayMac: shape.text,
+  mtu: shape.integer,
   ...tap,
 })
 
-const sandboxRecord = z.object({
-  version: z.literal(1),
-  id: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
-  name: z.string(),
+const sandboxRecord = shape.object({
+  version: shape.oneOf(1),
+  id: shape.matching(/^[0-9a-f]{64}$/),
+  name: shape.text,
   phase,
-  mode: z.enum(['bridge', 'host', 'container', 'none']),
+  mode: shape.oneOf('bridge', 'host', 'container', 'none'),
   /** `container` mode: whose namespace it is. */
-  shares: z.optional(z.string()),
+  shares: shape.optional(shape.text),
   /**
    * owned: made by netmode and deleted with the sandbox. named: adopted, but its name in /run/netns is ours and goes with the sandbox.
    */
-  netns: z.object({ path: z.string(), owned: z.boolean(), named: z.optional(z.boolean()), inode: z.optional(z.string()) }),
+  netns: shape.object({ path: shape.text, owned: shape.flag, named: shape.optional(shape.flag), inode: shape.optional(shape.text) }),
   /** A virtual machine in the namespace. */
-  guest: z.optional(guest),
-  endpoints: z.array(endpoint),
-  ports: z.array(port),
+  guest: shape.optional(guest),
+  endpoints: shape.list(endpoint),
+  ports: shape.list(port),
   /** Files beside the record, with how many ports are in each: in memory these are the first of `ports`, on disk they are not in it. */
-  shelved: z.exactOptional(z.array(z.object({ file: z.string().check(z.regex(/^ports-\d+\.json$/)), count: z.int() }))),
-  redirects: z.exactOptional(z.array(redirect)),
+  shelved: shape.absentOr(shape.list(shape.object({ file: shape.matching(/^ports-\d+\.json$/), count: shape.integer }))),
+  redirects: shape.absentOr(shape.list(redirect)),
   /** While `changing`: ports, redirects, and endpoints by their `networkId`, to be taken away if the change breaks off. */
-  pending: z.optional(z.object({ ports: z.array(port), endpoints: z.array(z.string()), redirects: z.exactOptional(z.array(redirect)) })),
-  hostname: z.string(),
-  files: z.object({
-    dns: z.array(z.string()),
-    dnsSearch: z.array(z.string()),
-    dnsOptions: z.array(z.string()),
-    addHosts: z.array(z.string()),
+  pending: shape.optional(
+    shape.object({ ports: shape.list(port), endpoints: shape.list(shape.text), redirects: shape.absentOr(shape.list(redirect)) }),
+  ),
+  hostname: shape.text,
+  files: shape.object({
+    dns: shape.list(shape.text),
+    dnsSearch: shape.list(shape.text),
+    dnsOptions: shape.list(shape.text),
+    addHosts: shape.list(shape.text),
   }),
-  expose: z.array(z.string()),
-  labels: z.record(z.string(), z.string()),
+  expose: shape.list(shape.text),
+  labels: shape.table(shape.text),
   /** The process that has to be alive for an ephemeral sandbox to stay: pid and start time. */
-  ephemeral: z.optional(z.object({ pid: z.int(), started: z.string() })),
-  created: z.string(),
+  ephemeral: shape.optional(shape.object({ pid: shape.integer, started: shape.text })),
+  created: shape.text,
 })
 
-export type AdoptedRecord = z.infer<typeof adopted>
-export type SubnetRecord = z.infer<typeof subnet>
-export type NetworkRecord = z.infer<typeof networkRecord>
-export type EndpointRecord = z.infer<typeof endpoint>
-export type GuestRecord = z.infer<typeof guest>
-export type PortRecord = z.infer<typeof port>
-export type RedirectRecord = z.infer<typeof redirect>
-export type SandboxRecord = z.infer<typeof sandboxRecord>
-export type Phase = z.infer<typeof phase>
+export type AdoptedRecord = shape.Infer<typeof adopted>
+export type SubnetRecord = shape.Infer<typeof subnet>
+export type NetworkRecord = shape.Infer<typeof networkRecord>
+export type EndpointRecord = shape.Infer<typeof endpoint>
+export type GuestRecord = shape.Infer<typeof guest>
+export type PortRecord = shape.Infer<typeof port>
+export type RedirectRecord = shape.Infer<typeof redirect>
+export type SandboxRecord = shape.Infer<typeof sandboxRecord>
+export type Phase = shape.Infer<typeof phase>
 
 /** undefined: not a record (torn, damaged, or of a later version). */
 export function parseNetwork(text: string): NetworkRecord | undefined {
@@ -220,10 +222,10 @@ export function parseSandbox(text: string, shelf?: (file: string) => string | un
 }
 
 /** Answers the object as it was written, not the schema's copy of it: `format` then gives the very same text again. */
-function parse<T>(schema: z.ZodMiniType<T>, text: string): T | undefined {
+function parse<T>(isOne: shape.Shape<T>, text: string): T | undefined {
   try {
     const value: unknown = JSON.parse(text)
-    return schema.safeParse(value).success ? (value as T) : undefined
+    return isOne(value) ? value : undefined
   } catch {
     return undefined
   }

@@ -1,8 +1,21 @@
 /** What the other calls of the front door take: `openHost` and the filters of `list` and `prune`. */
 import { types } from 'node:util'
-import { type HostConfig, hostConfig } from '../config.js'
 import type { Filter, HostEvent, Labels, Mode, NamespaceRef, OpenHostOptions } from '../contract.js'
-import { absolutePath, array, boolean, type Guard, line, namespaceRef, networkName, object, oneOf, present, signal } from './guards.js'
+import { invalid } from '../errors.js'
+import {
+  absolutePath,
+  array,
+  boolean,
+  type Guard,
+  line,
+  namespaceRef,
+  networkName,
+  object,
+  oneOf,
+  plainData,
+  present,
+  signal,
+} from './guards.js'
 
 export interface ValidFilter {
   readonly name?: string
@@ -40,8 +53,8 @@ export function hasLabels(labels: Labels, wanted: ValidFilter['labels']): boolea
 export interface ValidOpenOptions {
   readonly stateDir?: string
   readonly netns?: NamespaceRef
-  /** Checked; or the path of a file. */
-  readonly config?: HostConfig | string
+  /** Plain data, its keys unchecked; or the path of a file. */
+  readonly config?: object | string
   readonly repair: boolean
   readonly nameService: boolean
   readonly signal?: AbortSignal
@@ -49,8 +62,12 @@ export interface ValidOpenOptions {
 
 const openKeys = ['stateDir', 'netns', 'config', 'repair', 'nameService', 'signal'] as const satisfies readonly (keyof OpenHostOptions)[]
 
-const configOrFile: Guard<HostConfig | string> = (value, field) =>
-  typeof value === 'string' ? absolutePath(value, field) : hostConfig(value, field)
+const configOrFile: Guard<object | string> = (value, field) => {
+  if (typeof value === 'string') return absolutePath(value, field)
+  const data = plainData(value, field)
+  if (typeof data !== 'object' || data === null || Array.isArray(data)) throw invalid(field, 'a plain object', value)
+  return data
+}
 
 /** Throws ERR_NETMODE_INVALID_ARGUMENT. */
 export function openOptions(input: unknown = {}): ValidOpenOptions {

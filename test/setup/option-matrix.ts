@@ -1,5 +1,6 @@
 /** Every combination of what a network and the host can be told that the ruleset depends on, and what policy makes of it. */
-import { type HostConfig, hostConfig } from '../../lib/config.js'
+import type { HostConfig } from '../../lib/config.js'
+import { hostConfig } from '../../lib/config-schema.js'
 import type { NetworkOptions } from '../../lib/contract.js'
 import { isNetmodeError } from '../../lib/errors.js'
 import { Firewall } from '../../lib/firewall/firewall.js'

@@ -1,10 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { hostConfig } from '../../lib/config.js'
+import { defaultConfig } from '../../lib/config.js'
+import { hostConfig } from '../../lib/config-schema.js'
 import { isNetmodeError } from '../../lib/errors.js'
 import { defaultPools } from '../../lib/network/pools.js'
 
 describe('hostConfig', () => {
+  it('has the same defaults as where nobody asks it', () => {
+    expect(hostConfig({})).toEqual(defaultConfig)
+  })
+
   it("has Docker's defaults", () => {
     expect(hostConfig({})).toEqual({
       icc: true,

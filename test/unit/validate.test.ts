@@ -661,7 +661,7 @@ describe('filter and openOptions', () => {
 
   it.each([
     [{ stateDir: 'x' }, 'stateDir'],
-    [{ config: { mtu: 'x' } }, 'config.mtu'],
+    [{ config: { mtu: () => 1 } }, 'config.mtu'],
     [{ config: 5 }, 'config'],
     [{ config: null }, 'config'],
     [{ repair: 1 }, 'repair'],
