@@ -161,15 +161,17 @@ class Ports {
   return {};
 }
 
-// A failed bind, explained: success if nothing that serves is in the way after all.
+// A failed bind, explained: success if nothing that serves is in the way after all. Without CAP_NET_BIND_SERVICE no bind of a low port
+// tells anything, and this is the only look; what is published there needs no socket.
 [[nodiscard]] Result<void> ExplainBusy(const Endpoint &endpoint, Error error) {
   const auto sockets = SocketsInTheWay(endpoint.protocol, endpoint.address);
   if (!sockets) return std::unexpected(std::move(error));  // no sock_diag here: busy is all that is known
   if (sockets->empty()) {
     // TCP: connections of clients that hold the port without SO_REUSEADDR. Their packets are theirs whatever is published.
-    if (endpoint.protocol == IPPROTO_TCP) return {};
+    if (endpoint.protocol == IPPROTO_TCP || error.code == EACCES) return {};
     return std::unexpected(std::move(error));
   }
+  error.code = EADDRINUSE;
   error.holder = DescribeHolder(*sockets);
   return std::unexpected(std::move(error));
 }
@@ -190,7 +192,7 @@ class Ports {
   Result<void> result;
   if (probe) {
     result = Probe(endpoint);
-    busy = !result && result.error().code == EADDRINUSE;
+    busy = !result && (result.error().code == EADDRINUSE || result.error().code == EACCES);
   }
   const std::string claim = endpoint.folder + "/" + endpoint.file;
   if (result && symlinkat(op.holder.c_str(), ports, claim.c_str()) != 0) result = FailErrno("symlink", claim);

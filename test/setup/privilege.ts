@@ -17,9 +17,10 @@ declare module 'vitest' {
  * - `program:NAME`: a program in PATH;
  * - `link:KIND`: a link type that this kernel can make, as `ip link add type KIND`;
  * - `/dev/net/tun`: the kernel's TUN/TAP;
+ * - `userns`: anyone may make a user namespace, with namespaces of networks and mounts in it;
  * - `br_netfilter`: the kernel's bridge filter is loaded.
  */
-export type Need = 'root' | 'realRoot' | 'br_netfilter' | `program:${string}` | `link:${string}` | '/dev/net/tun'
+export type Need = 'root' | 'realRoot' | 'br_netfilter' | 'userns' | `program:${string}` | `link:${string}` | '/dev/net/tun'
 
 const isPrivateRoot = (): boolean => process.getuid?.() === 0 && process.env.NETMODE_PRIVATE === '1'
 
@@ -57,6 +58,8 @@ function lacking(need: Need): { kind: 'privilege' | 'kernel'; text: string } | u
   if (need === 'root') return isPrivateRoot() ? undefined : { kind: 'privilege', text: 'root in a private namespace' }
   if (need === 'realRoot') return isMachineRoot() ? undefined : { kind: 'privilege', text: 'root of the machine' }
   if (need === 'br_netfilter') return existsSync('/proc/sys/net/bridge') ? undefined : { kind: 'kernel', text: 'br_netfilter' }
+  if (need === 'userns')
+    return spawnSync('unshare', ['-Urnm', 'true']).status === 0 ? undefined : { kind: 'kernel', text: 'user namespaces for anyone' }
   if (need === '/dev/net/tun') return existsSync(need) ? undefined : { kind: 'kernel', text: need }
   const [kind, name = ''] = need.split(':', 2)
   if (kind === 'program') return isInPath(name) ? undefined : { kind: 'privilege', text: `the program ${name}` }
