@@ -51,7 +51,7 @@ test(`${cycles} cycles of create, publish, traffic and remove, then ${live} live
   expect(await soak.end()).toBe(0)
   expect(soak.errors).toBe('')
   for (const one of [after, full, empty]) {
-    expect(one.fds).toBeLessThanOrEqual(warm.fds)
+    expect(one.fds, JSON.stringify([warm.kinds, one.kinds])).toBeLessThanOrEqual(warm.fds)
     expect(one.threads).toBeLessThanOrEqual(warm.threads)
   }
   expect((await readdir('/run/netns')).length).toBe(names)

@@ -1,10 +1,13 @@
 /** Makes and removes sandboxes: `soak NETNS STATEDIR CYCLES LIVE`. Says how much it holds after a start, after the cycles, with many live, and without. */
-import { readdirSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { openHost } from '../../../lib/index.js'
 
 /** What a process holds. */
 export interface Footprint {
+  /** Descriptors. */
   readonly fds: number
+  /** What they lead to, by kind: `socket`, `anon_inode`, or a path. */
+  readonly kinds: Readonly<Record<string, number>>
   readonly threads: number
   /** bytes */
   readonly rss: number
@@ -21,16 +24,36 @@ async function cycle(name: string): Promise<void> {
   await sandbox.remove()
 }
 
+function kinds(): Record<string, number> {
+  const found: Record<string, number> = {}
+  for (const fd of readdirSync('/proc/self/fd')) {
+    try {
+      const kind = readlinkSync(`/proc/self/fd/${fd}`).replace(/^(socket|pipe|net):.*/, '$1')
+      found[kind] = (found[kind] ?? 0) + 1
+    } catch {
+      // the one by which they were listed
+    }
+  }
+  return found
+}
+
 function tell(): void {
   globalThis.gc?.()
   const footprint: Footprint = {
     fds: readdirSync('/proc/self/fd').length,
+    kinds: kinds(),
     threads: readdirSync('/proc/self/task').length,
     rss: process.memoryUsage.rss(),
   }
   process.stdout.write(`${JSON.stringify(footprint)}\n`)
 }
 
+// Sockets are kept for as many plans as have been under way at once: as many as there are native threads, and no more.
+for (let turn = 0; turn < 3; turn++) {
+  const crowd = Array.from({ length: 16 }, (_, i) => `crowd-${i}`)
+  await Promise.all(crowd.map(name => host.sandboxes.create({ name, network: 'lan', publish: ['80', '53/udp'] })))
+  await host.sandboxes.removeAll(crowd)
+}
 for (let i = 0; i < 50; i++) await cycle('warm')
 tell()
 for (let i = 0; i < Number(cycles); i++) await cycle('box')
