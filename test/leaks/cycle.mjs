@@ -1,5 +1,5 @@
 // A whole life of the library in a process that ends by itself: LeakSanitizer then tells what of the addon was never freed.
-// Run by scripts/sanitize.mjs leaks. NETMODE_PLANT_LEAK=1 shows that a leak is seen: see plant.mjs.
+// Run by scripts/sanitize.mjs leaks. That it would tell, plant.mjs shows.
 import { strict as assert } from 'node:assert'
 import { openHost } from '../../dist/index.js'
 
