@@ -4,6 +4,7 @@
 //   node scripts/kernels.mjs --quick            a few files, and those that need what other kernels may lack (types of links)
 //   node scripts/kernels.mjs FILE...            these files or folders
 //   node scripts/kernels.mjs --kernel 6.12 …    on this kernel alone; may be given again
+//   node scripts/kernels.mjs -t PATTERN …       only tests whose names match, as vitest's -t
 //
 // The machines run at once, and share the processors. Each boots into the file system of this one: it reads it through virtiofs and writes
 // to memory, so it tests the tree as it stands, native build included. One test is for the kernel as a guest: QEMU boots it on TAPs of ours, on
@@ -37,8 +38,9 @@ function chooseFiles(named, quick) {
 
 /** The machine that boots it runs the files, and ends with them. */
 async function runInside(kernel, files, { cpus, log, lines, signal }) {
+  const pattern = values.testNamePattern === undefined ? [] : ['-t', values.testNamePattern]
   const report = `${lines}.inside`
-  const command = [join(root, 'scripts/kernels/guest.sh'), process.execPath, ...files]
+  const command = [join(root, 'scripts/kernels/guest.sh'), process.execPath, ...files, ...pattern]
   say(`${kernel.release}: ${files.length} test files, ${cpus} processors; tail -f ${relative(process.cwd(), log)}`)
   await runMachine(kernel, { command, console: log, report, cpus, memory: kMemory, signal })
   appendFileSync(lines, readFileSync(report))
@@ -80,7 +82,11 @@ function reportOf(results, problems) {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, kernel: { type: 'string', multiple: true, default: kVersions } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    kernel: { type: 'string', multiple: true, default: kVersions },
+    testNamePattern: { type: 'string', short: 't' },
+  },
 })
 const files = chooseFiles(positionals, values.quick)
 if (files.length === 0) throw new Error(`no test file is at or below ${positionals.join(', ')}`)

@@ -13,11 +13,13 @@ import { pool } from './pool.js'
 import { publish } from './publish.js'
 import { remove } from './remove.js'
 import { removeOne } from './remove-one.js'
+import { spoofCheck } from './spoof-check.js'
 import { startUp } from './start-up.js'
 import { throughput } from './throughput.js'
 
 export const rows: readonly Row[] = [
   create,
+  spoofCheck,
   growth,
   peers,
   burst,

@@ -9,7 +9,7 @@ import type { Result } from '../../bench/row.js'
 import { requires } from '../setup/privilege.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const rows = ['burst', 'create', 'event-loop', 'growth', 'list', 'memory', 'publish', 'remove', 'remove-one', 'start-up']
+const rows = ['burst', 'create', 'event-loop', 'growth', 'list', 'memory', 'publish', 'remove', 'remove-one', 'spoof-check', 'start-up']
 const { describe } = requires('root')
 // A sanitizer's addon is not what is to be measured, and its object files are not those that the native programs are linked from.
 const isSanitized = process.env.LD_PRELOAD !== undefined

@@ -91,6 +91,8 @@ The sandbox publishes the same port in three ways: on all addresses, on one addr
 hard: the outside has routes to all networks, sandboxes of internal networks have given themselves a default route, and the outside,
 siblings and strangers send packets for 127.0.0.1 and ::1 to the host.
 
+**ptp networks**, which have no bridge, answer the same in every one of these cases with bridge-nf 0; *the bridge* is the gateway there. The test asks them too.
+
 **Docker** is Debian's ${docker} on kernel ${kernel} (${date}), with its proxy and with \`--experimental --ip6tables\`, on the same stage:
 \`test/peers/docker-matrix.test.ts\`. Numbers lead to the reasons at the end.`
 }
