@@ -19,10 +19,7 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     throw invalid(`${field}mac`, `no value (in network ${record.name} it is that of ${record.device})`, options.mac)
   if (options.tap && !shape.tap)
     throw invalid(`${field}tap`, `no value (a TAP is a port of a bridge, and network ${record.name} has none)`, options.tap)
-  if (shape.lan && options.aliases.length > 0)
-    throw fail('UNSUPPORTED', `Nobody serves names on network ${record.name}: its gateway is the LAN's router`, {
-      field: `${field}aliases`,
-    })
+  if (shape.lan) refuseAliases(record.name, options.aliases, field)
   const ipv4 = network.take(4, options.ip, `${field}ip`)
   let ipv6: ReturnType<KnownNetwork['take']>
   try {
@@ -56,6 +53,12 @@ export function draftEndpoint(network: KnownNetwork, options: Attachment, ifname
     ...(!(options.spoofCheck ?? record.spoofCheck ?? true) && { spoofCheck: false }),
     ...(options.tap && { tap: options.tap }),
   }
+}
+
+/** On a LAN. @throws UNSUPPORTED */
+export function refuseAliases(network: string, aliases: readonly string[], field = ''): void {
+  if (aliases.length === 0) return
+  throw fail('UNSUPPORTED', `Nobody serves names on network ${network}: its gateway is the LAN's router`, { field: `${field}aliases` })
 }
 
 /** Docker's names for a gateway that is not the bridge itself. */

@@ -13,7 +13,7 @@ import { translate } from '../plan/translate.js'
 import type { SandboxRecord } from '../state/records.js'
 import { sandboxOptions, takeOptions, type ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { type Creation, requestsOf } from './creation.js'
-import { draftRecord } from './draft.js'
+import { draftRecord, refuseAliases } from './draft.js'
 import type { Ground } from './plans.js'
 import { dropPlan, reservePlan, takePlan } from './pool-plans.js'
 import { avoidPort, type PortChooser, Refused } from './port-choice.js'
@@ -145,6 +145,7 @@ export class Pool implements SandboxPool {
     let plan: Plan = []
     let record: SandboxRecord
     try {
+      if (endpoints.some(({ lan }) => lan)) refuseAliases(this.network, aliases)
       const draft = draftRecord(valid, { path: `/run/netns/${valid.name}`, owned: true }, process, context.config)
       record = { ...draft, endpoints, ports: await ports.choose(requests, endpoints, refused, { field: 'publish', signal }) }
       plan = takePlan(ground, record, reserved.record, reserved.linkIndex)

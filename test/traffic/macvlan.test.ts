@@ -120,6 +120,9 @@ describe('a sandbox on a macvlan network', () => {
       field: 'aliases',
     })
     expect(host.nameService.networks).toEqual([])
+    await using pool = await host.sandboxes.pool({ size: 1, network: 'lan' })
+    await expect(pool.take({ name: 'a', aliases: ['store'] })).rejects.toMatchObject({ code: 'ERR_NETMODE_UNSUPPORTED', field: 'aliases' })
+    expect(pool.ready).toBe(1)
   })
 
   test('has what iproute2 says of it, and goes without a trace while a process holds its namespace', async () => {
