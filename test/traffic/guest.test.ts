@@ -161,6 +161,22 @@ describe('a microVM slot', () => {
     expect(await ask(guests.at(1), '2001:db8:100::2', 9000)).toBe('2001:db8:100::1')
   })
 
+  test('on a ptp network as on a bridge, in both families', async () => {
+    await host.networks.create({ name: 'lines', driver: 'ptp', subnets: ['10.8.0.0/24', 'fd08::/64'] })
+    const guest: GuestOptions = { ...slot, address6: 'fd16::2/126' }
+    const one = await host.sandboxes.create({ name: 'one', network: 'lines', guest, publish: ['8080:80'] })
+    const two = await host.sandboxes.create({ name: 'two', network: 'lines', guest })
+    await using guests = await FakeGuests.start(seatOf(one), seatOf(two))
+    await using outside = new Peer(machine.outside.netns)
+    for (const family of families) {
+      await greet(guests.at(0), family.version === 4 ? '172.16.0.2' : 'fd16::2', 80)
+      await greet(outside, family.outside, 9000)
+      expect(await ask(outside, family.host, 8080)).toBe(family.outside)
+      expect(await ask(guests.at(0), family.outside, 9000)).toBe(family.host)
+      expect(await ask(guests.at(1), addressOf(one, family), 80)).toBe(addressOf(two, family))
+    }
+  })
+
   test('its ruleset and addresses in IPv6, as nft and iproute2 see them', async () => {
     await host.sandboxes.create({ name: 'vm', guest: { ...slot, address6: 'fd16::2/126', gateway6: 'fd16::3' } })
     const inside = new PrivateNamespace('vm')

@@ -4,7 +4,7 @@ import type { Endpoint, Host, Sandbox } from '../../lib/index.js'
 import { linkLocalOf } from '../../lib/sandbox/mac.js'
 import { advertisement, allNodesMac, arp, broadcastMac, deliver, frame, icmp6, udp4 } from '../setup/frames.js'
 import { FakeGuests, type GuestSeat } from '../setup/guests.js'
-import { type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
+import { type PrivateHost, PrivateNamespace, run } from '../setup/namespace.js'
 import { addressOf, ask, askUdp, families, greet, greetUdp, type Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
 import { homeSubnets, onStage } from '../setup/stage.js'
@@ -230,6 +230,25 @@ describe('a TAP on a bridge', () => {
       field: 'tap',
     })
     await expect(host.sandboxes.create({ name: 'vm', tap: {}, ifname: 'tap0' })).rejects.toMatchObject({ ...refused, field: 'ifname' })
+    expect(await machine.dump()).toEqual(before)
+  })
+})
+
+describe('where the kernel has no TUN/TAP', () => {
+  test('places for virtual machines are refused, with what is missing, and nothing is left', async () => {
+    await host.networks.create(dual)
+    const before = await machine.dump()
+    await run('mount', ['-t', 'tmpfs', 'tmpfs', '/dev/net']) // seen by this file alone
+    try {
+      for (const place of [{ tap: {} }, { guest: { address: '172.16.0.2/30' } }])
+        await expect(host.sandboxes.create({ name: 'vm', network: 'lan', ...place })).rejects.toMatchObject({
+          code: 'ERR_NETMODE_UNSUPPORTED',
+          syscall: 'tap.add',
+          detail: expect.stringContaining('/dev/net/tun'),
+        })
+    } finally {
+      await run('umount', ['/dev/net'])
+    }
     expect(await machine.dump()).toEqual(before)
   })
 })
