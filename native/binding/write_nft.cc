@@ -60,6 +60,12 @@ Napi::Object WriteElement(Napi::Env env, const nft::ElementEntry &element) {
   if (!element.end.empty()) object.Set("end", WriteAll(env, element.end, WriteField));
   if (!element.data.empty()) object.Set("data", WriteAll(env, element.data, WriteField));
   if (element.comment) object.Set("comment", *element.comment);
+  if (element.counter) {
+    Napi::Object counter = Napi::Object::New(env);
+    counter.Set("packets", static_cast<double>(element.counter->packets));
+    counter.Set("bytes", static_cast<double>(element.counter->bytes));
+    object.Set("counter", counter);
+  }
   return object;
 }
 

@@ -51,6 +51,7 @@ struct RawElement {
   std::vector<std::byte> data;
   std::uint32_t flags = 0;
   std::optional<std::string> comment;
+  std::optional<ElementCounter> counter;
 
   [[nodiscard]] bool IsEnd() const { return (flags & NFT_SET_ELEM_INTERVAL_END) != 0; }
 };
@@ -62,6 +63,26 @@ std::optional<std::vector<std::byte>> ValueOf(Bytes nest) {
   });
   if (!whole) return std::nullopt;
   return value;
+}
+
+// The one expression that elements of ours have: what was counted.
+bool ReadCounter(Bytes nest, std::optional<ElementCounter> &counter) {
+  bool counts = false;
+  Bytes data;
+  bool whole = netlink::ForEachAttribute(nest, [&](const Attribute &attribute) {
+    if (attribute.type == NFTA_EXPR_NAME) counts = attribute.Text() == "counter";
+    if (attribute.type == NFTA_EXPR_DATA) data = attribute.value;
+  });
+  if (!counts) return whole;
+  ElementCounter read;
+  whole = netlink::ForEachAttribute(data,
+                                    [&](const Attribute &attribute) {
+                                      if (attribute.type == NFTA_COUNTER_PACKETS) read.packets = NetworkU64(attribute);
+                                      if (attribute.type == NFTA_COUNTER_BYTES) read.bytes = NetworkU64(attribute);
+                                    }) &&
+          whole;
+  counter = read;
+  return whole;
 }
 
 std::optional<RawElement> ReadElement(Bytes nest) {
@@ -77,6 +98,7 @@ std::optional<RawElement> ReadElement(Bytes nest) {
     if (attribute.type == NFTA_SET_ELEM_KEY_END) read(attribute, element.end);
     if (attribute.type == NFTA_SET_ELEM_DATA) read(attribute, element.data);
     if (attribute.type == NFTA_SET_ELEM_FLAGS) element.flags = NetworkU32(attribute);
+    if (attribute.type == NFTA_SET_ELEM_EXPR) good = ReadCounter(attribute.value, element.counter) && good;
     if (attribute.type == NFTA_SET_ELEM_USERDATA) element.comment = FindText(attribute.value, NFTNL_UDATA_SET_ELEM_COMMENT);
   });
   if (!whole || !good) return std::nullopt;
@@ -140,7 +162,11 @@ Result<std::vector<ElementEntry>> Present(std::vector<RawElement> elements, cons
     auto end = element.end.empty() ? std::vector<Field>() : Split(shape.key_type, element.end);
     auto data = element.data.empty() ? std::vector<Field>() : Split(shape.data_type, element.data);
     if (!key || !end || !data) return Fail(ENOTSUP, "nft.list", "the set holds a type of value that netmode doesn't read");
-    entries.push_back({.key = std::move(*key), .end = std::move(*end), .data = std::move(*data), .comment = std::move(element.comment)});
+    entries.push_back({.key = std::move(*key),
+                       .end = std::move(*end),
+                       .data = std::move(*data),
+                       .comment = std::move(element.comment),
+                       .counter = element.counter});
   }
   return entries;
 }

@@ -19,11 +19,17 @@ struct TableEntry {
   std::optional<std::string> comment{};
 };
 
+struct ElementCounter {
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;
+};
+
 struct ElementEntry {
   std::vector<Field> key{};
   std::vector<Field> end{};   // interval sets
   std::vector<Field> data{};  // maps
   std::optional<std::string> comment{};
+  std::optional<ElementCounter> counter{};  // where the set counts
 };
 
 struct Listing {

@@ -5,6 +5,7 @@ import type { Host } from '../../lib/index.js'
 import { type Between, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
+import { answer } from '../setup/talk.js'
 
 const { test } = requires('root', 'program:nft')
 
@@ -57,10 +58,15 @@ test('inspections at the same time share their looks at what was counted, and ea
   await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24'] })
   const names = Array.from({ length: 40 }, (_, i) => `box-${i}`)
   for (const [i, name] of names.entries()) await host.sandboxes.create({ name, network: 'lan', publish: [`${8000 + i}:80`] })
-  const ports = async () => {
-    const seen = await Promise.all(names.map(name => host.sandboxes.inspect(name)))
-    return seen.map(({ PortCounters }) => (PortCounters as readonly { HostPort: string }[]).map(({ HostPort }) => HostPort))
+  for (const i of [3, 30]) {
+    const box = await host.sandboxes.get(`box-${i}`)
+    await answer(box as NonNullable<typeof box>, box?.endpoints[0]?.ipv4?.address ?? '', 80)
+    await machine.outside.run('bash', '-c', `cat </dev/tcp/198.51.100.1/${8000 + i}`)
   }
-  expect(await trips(ports)).toBeLessThan(10)
-  expect(await ports()).toEqual(names.map((_, i) => [String(8000 + i)]))
+  const counted = async () => {
+    const seen = await Promise.all(names.map(name => host.sandboxes.inspect(name)))
+    return seen.map(({ PortCounters }) => (PortCounters as readonly { Connections: number }[])[0]?.Connections)
+  }
+  expect(await trips(counted)).toBeLessThan(10)
+  expect(await counted()).toEqual(names.map((_, i) => (i === 3 || i === 30 ? 1 : 0)))
 })
