@@ -1,5 +1,7 @@
 /** Makes and removes sandboxes: `soak NETNS STATEDIR CYCLES LIVE`. Says how much it holds after a start, after the cycles, with many live, and without. */
 import { readdirSync, readlinkSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { openHost } from '../../../lib/index.js'
 
 /** What a process holds. */
@@ -9,8 +11,10 @@ export interface Footprint {
   /** What they lead to, by kind: `socket`, `anon_inode`, or a path. */
   readonly kinds: Readonly<Record<string, number>>
   readonly threads: number
-  /** bytes */
-  readonly rss: number
+  /** Bytes of memory, without what V8 has set apart for its heap, used or not. */
+  readonly native: number
+  /** Bytes of V8's heap in use, after a collection. */
+  readonly heap: number
 }
 
 const [netns = '', stateDir = '', cycles = '', live = ''] = process.argv.slice(2)
@@ -37,13 +41,18 @@ function kinds(): Record<string, number> {
   return found
 }
 
+setFlagsFromString('--expose_gc')
+const collect = runInNewContext('gc') as () => void
+
 function tell(): void {
-  globalThis.gc?.()
+  collect()
+  const { rss, heapTotal, heapUsed } = process.memoryUsage()
   const footprint: Footprint = {
     fds: readdirSync('/proc/self/fd').length,
     kinds: kinds(),
     threads: readdirSync('/proc/self/task').length,
-    rss: process.memoryUsage.rss(),
+    native: rss - heapTotal,
+    heap: heapUsed,
   }
   process.stdout.write(`${JSON.stringify(footprint)}\n`)
 }
