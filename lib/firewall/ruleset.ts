@@ -50,7 +50,7 @@ export {
   redirectElements,
 } from './elements.js'
 export { linkElements, linkRoutes, linkSysctls, routedNetworkElements } from './routed.js'
-export { type Sender, senderElements, senderSteps } from './senders.js'
+export { type Sender, senderElements, senderSteps, uplinkElements } from './senders.js'
 export { tableName } from './table.js'
 
 export interface TableOptions {

@@ -6,7 +6,7 @@ import { parseIp } from '../network/cidr.js'
 import { linkGroup } from '../plan/link-group.js'
 import type { Datum, Step } from '../plan/op.js'
 import { linkLocalOf } from '../sandbox/mac.js'
-import { type Element, elementSteps } from './elements.js'
+import { change, type Element, elementSteps } from './elements.js'
 import type { Bytes } from './expression.js'
 import { arpAddress, arpMac, etherSource, hex, isEtherType, isIcmp6, isNotEtherType, isNotOfGroup, ndTarget, raw } from './frame.js'
 import { accept, bridgeRule, drop, iifname, inSet, ip6Source, ipSource, isNotValue, isValue, jump, leave, startsWith } from './rule.js'
@@ -27,6 +27,11 @@ export interface Sender {
 /** Lets a port of a sandbox send; each step's undo takes that back. Elements carry the sandbox's name as their comment. */
 export function senderSteps(sandbox: string, sender: Sender): Step[] {
   return senderElements(sandbox, [], [sender])
+}
+
+/** Lets in whatever comes by a bridge's uplink, if that is in our link group. */
+export function uplinkElements(port: string): Step[] {
+  return [change({ ...bridgePlace, set: 'trusted', key: [{ ifname: port }] })]
 }
 
 /** Changes what the ports of a sandbox may send from `before` to `after`. Elements carry the sandbox's name as their comment. */

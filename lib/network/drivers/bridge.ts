@@ -1,6 +1,6 @@
 /** The bridge driver: a bridge per network, a veth pair or a TAP per endpoint. Every function only writes ops. */
 import type { FirewallNetwork } from '../../firewall/ruleset.js'
-import { networkElements, networkRoutes, networkSysctls, type Sender, senderSteps } from '../../firewall/ruleset.js'
+import { networkElements, networkRoutes, networkSysctls, type Sender, senderSteps, uplinkElements } from '../../firewall/ruleset.js'
 import { linkGroup } from '../../plan/link-group.js'
 import type { LinkRef, Step } from '../../plan/op.js'
 import type { AdoptedRecord, EndpointRecord, NetworkRecord } from '../../state/records.js'
@@ -18,9 +18,13 @@ function firewallNetwork(network: NetworkRecord): FirewallNetwork {
   return { device, subnets4: of(4), subnets6: of(6), internal, icc, masquerade, nameServers, ...(snat && { snat }) }
 }
 
-/** With an uplink the bridge is the host's way out, and none of what this table is about. */
+/**
+ * With an uplink the bridge is the host's way out, and none of what this table is about. A VLAN that was made for it carries our group,
+ * as the ports of sandboxes do, and has to be told from them.
+ */
 function firewallSteps(network: NetworkRecord): Step[] {
-  return network.parent === undefined ? networkElements(firewallNetwork(network)) : []
+  if (network.parent === undefined) return networkElements(firewallNetwork(network))
+  return network.vlan ? uplinkElements(network.parent) : []
 }
 
 /** Settings of the bridge, and of the host. */
@@ -85,7 +89,7 @@ function createSteps(network: NetworkRecord): Step[] {
       undo: { op: 'link.delete', links: [link] },
     },
     { apply: { op: 'link.set', link, alias: `netmode:/${name}` } },
-    ...(parent === undefined ? hostSteps(network) : uplinkAddSteps(network)),
+    ...(parent === undefined ? hostSteps(network) : [...firewallSteps(network), ...uplinkAddSteps(network)]),
   ]
 }
 
