@@ -52,7 +52,7 @@ export function buildPrograms() {
   const sources = [...new Set(Object.values(kPrograms).flat())]
   const programs = Object.entries(kPrograms).map(([name, own]) => {
     const objects = own.map(objectOf).join(' ')
-    return `${kFolder}/${name}: ${objects}\n\tg++ -o $@ ${objects} ${library.join(' ')} -lnftnl -lmnl\n`
+    return `${kFolder}/${name}: ${objects}\n\tg++ -o $@ ${objects} ${library.join(' ')} -lnftnl -l:libmnl.so.0\n`
   })
   const rules = [
     `all: ${kFolder}/probe.node ${Object.keys(kPrograms)

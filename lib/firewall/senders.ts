@@ -3,9 +3,9 @@
  * in ARP and in neighbour discovery, and is no router. Why it is made so: docs/firewall.md. Pure.
  */
 import { parseIp } from '../network/cidr.js'
+import { linkLocalOf } from '../network/mac.js'
 import { linkGroup } from '../plan/link-group.js'
 import type { Datum, Step } from '../plan/op.js'
-import { linkLocalOf } from '../sandbox/mac.js'
 import { change, type Element, elementSteps } from './elements.js'
 import type { Bytes } from './expression.js'
 import { arpAddress, arpMac, etherSource, hex, isEtherType, isIcmp6, isNotEtherType, isNotOfGroup, ndTarget, raw } from './frame.js'

@@ -547,5 +547,11 @@ export interface Step {
   readonly undo?: Op
   /** The undo takes the record away: left out while another undo has failed, so that recovery finds what is left to heal. */
   readonly journal?: boolean
+  /**
+   * `ahead`: it may be done before its turn, while the steps before it are, once the plan holds its first locks. Of the namespace that a
+   * plan makes (but for its name) and of steps right behind it that nobody else notices.
+   * `behind`: it is done when the plan has been answered for, and whatever comes of it. Default: in its turn.
+   */
+  readonly when?: 'ahead' | 'behind'
 }
 export type Plan = readonly Step[]

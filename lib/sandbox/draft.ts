@@ -5,10 +5,10 @@ import { fail, invalid } from '../errors.js'
 import { bitsOf, familyOf, prefixOf } from '../network/cidr.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
+import { macOfIpv4, randomMac } from '../network/mac.js'
 import { nameServersOf } from '../network/name-servers.js'
 import type { EndpointRecord, SandboxRecord, SubnetRecord } from '../state/records.js'
 import type { Attachment, ValidSandboxOptions } from '../validate/sandbox-options.js'
-import { macOfIpv4, randomMac } from './mac.js'
 import { formatContainerPort } from './port-grammar.js'
 
 /** An endpoint with its addresses chosen. `field` is where the options came from. */

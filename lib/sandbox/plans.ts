@@ -87,7 +87,7 @@ export function createPlan(
     // All that is above may overlap with the making of the namespace (Mechanism.order).
     ...modes[record.mode].enter(record, layout, { defaults, adopted }),
     ...endpoints.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults)),
-    ...(modes[record.mode].settle?.() ?? []),
+    ...(modes[record.mode].settle?.(record) ?? []),
     ...guestSteps(record.guest),
     { apply: { op: 'file.rename', path: draft, to: layout.sandboxRecord(name) } },
   ]

@@ -8,7 +8,7 @@ import { lockRoot } from '../state/lock.js'
 import { format, formatDraft, type SandboxRecord } from '../state/records.js'
 import { fileSteps } from './files.js'
 import { gatewayEndpoint } from './gateway.js'
-import { ownNamespace, slot } from './modes/mode.js'
+import { loopbackUp, slot } from './modes/mode.js'
 import type { Ground } from './plans.js'
 import { attachSteps, claimPort, forgetFlows, forgetLinks, leaseSteps, leasesOf, linkFirewallSteps, publishSteps } from './steps.js'
 
@@ -39,8 +39,8 @@ export function reservePlan(
     ...endpoints.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
     ...linkFirewallSteps(firewall, name, endpoints),
     { apply: { op: 'netns.create', slot, settings: defaults } },
+    loopbackUp,
     ...endpoints.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults)),
-    ...(ownNamespace.settle?.() ?? []),
     { apply: { op: 'netns.keep', key: name, slot } },
   ]
 }

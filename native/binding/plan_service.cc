@@ -50,9 +50,9 @@ bool PlanService::Order(const std::shared_ptr<program::Session> &session, netns:
   if (!session->Order(std::move(like))) return false;
   auto job = std::make_shared<program::Job>();
   job->session = session;
-  job->order = true;
+  job->task = [session] { session->MakeOrdered(); };
   if (pool_->Submit(std::move(job))) return true;
-  session->FailOrder();
+  session->CancelOrder();
   return false;
 }
 

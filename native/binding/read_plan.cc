@@ -128,6 +128,14 @@ constexpr Reader kReaders[] = {
     {"nft.rules", Now<ReadNftRules>},
 };
 
+program::When ReadWhen(Object &step) {
+  const auto when = step.OptionalString("when");
+  if (!when) return program::When::kInTurn;
+  if (*when == "behind") return program::When::kBehind;
+  if (*when != "ahead") step.MarkBad("when");
+  return program::When::kAhead;
+}
+
 std::optional<Op> ReadOp(Object &step, const char *key, std::string &bad) {
   auto object = step.OptionalObject(key);
   if (!object) {
@@ -162,7 +170,9 @@ ReadPlan Read(std::string_view text) {
     std::optional<Op> undo;
     if (apply && step.Has("undo")) undo = ReadOp(step, "undo", read.bad);
     const bool journal = step.Flag("journal");
-    if (read.bad.empty()) read.steps.push_back({.apply = std::move(*apply), .undo = std::move(undo), .journal = journal});
+    const program::When when = ReadWhen(step);
+    if (read.bad.empty()) read.bad = step.Bad();
+    if (read.bad.empty()) read.steps.push_back({.apply = std::move(*apply), .undo = std::move(undo), .journal = journal, .when = when});
     if (!read.bad.empty()) read.bad = "steps[" + std::to_string(i) + "]." + read.bad;
   }
   return read;

@@ -65,7 +65,7 @@ std::optional<Error> ParseVerdict(const Message &message) {
 void AckCollector::Feed(Bytes datagram, const OnReply &on_reply) {
   ForEachMessage(datagram, [&](const nlmsghdr &header, const Message &message) {
     const std::uint32_t position = header.nlmsg_seq - first_sequence_;  // wraps with the sequence itself
-    if (position >= requests_.size() || verdicts_[position].known) return;
+    if (position >= requests_.size() || verdicts_[position].known || done_) return;
     switch (header.nlmsg_type) {
       case NLMSG_NOOP:
       case NLMSG_DONE:
@@ -73,7 +73,7 @@ void AckCollector::Feed(Bytes datagram, const OnReply &on_reply) {
         return;
       case NLMSG_ERROR:
         verdicts_[position] = {.known = true, .error = ParseVerdict(message)};
-        --pending_;
+        done_ = position + 1 == requests_.size();
         return;
       default:
         if (on_reply) on_reply(requests_[position].tag, message);

@@ -33,16 +33,16 @@ void ForEachMessage(Bytes datagram, Visit visit) {
 // the kernel's words (NLMSGERR_ATTR_MSG, _OFFS, _MISS_TYPE). A message too short to tell is EBADMSG.
 [[nodiscard]] std::optional<Error> ParseVerdict(const Message &message);
 
-// Gathers the answers to a run of requests with consecutive sequence numbers, in whatever order they come. Answers to other
-// requests (an earlier one that was given up) and second answers are not heard.
+// Gathers the answers to a run of requests with consecutive sequence numbers, of which the last one has to be answered and the others
+// only where they are refused. Answers to other requests (an earlier one that was given up) and second answers are not heard.
 class AckCollector {
  public:
   AckCollector(std::uint32_t first_sequence, std::span<const Batch::Entry> requests)
-      : first_sequence_(first_sequence), requests_(requests), verdicts_(requests.size()), pending_(requests.size()) {}
+      : first_sequence_(first_sequence), requests_(requests), verdicts_(requests.size()) {}
 
   // One datagram as received. Payloads that are no verdict go to `on_reply`.
   void Feed(Bytes datagram, const OnReply &on_reply);
-  [[nodiscard]] bool Done() const noexcept { return pending_ == 0; }
+  [[nodiscard]] bool Done() const noexcept { return done_; }
   // What was refused, in the order of the requests.
   [[nodiscard]] std::vector<Failure> TakeFailures();
 
@@ -55,7 +55,7 @@ class AckCollector {
   std::uint32_t first_sequence_;
   std::span<const Batch::Entry> requests_;
   std::vector<Verdict> verdicts_;
-  std::size_t pending_;
+  bool done_ = false;
 };
 
 // Follows one dump to its NLMSG_DONE. After a failing `on_message` the rest is still to be fed: the kernel runs one dump at a

@@ -108,13 +108,19 @@ Result<void> Socket::SendAndCollect(Batch &batch, std::size_t first, std::size_t
                                     std::vector<Failure> &failures) {
   const std::span<const Batch::Entry> entries = std::span(batch.Entries()).subspan(first, last - first);
   const std::uint32_t first_sequence = sequence_ + 1;
-  for (const Batch::Entry &entry : entries) batch.Header(entry)->nlmsg_seq = ++sequence_;
+  for (const Batch::Entry &entry : entries) {
+    nlmsghdr *header = batch.Header(entry);
+    header->nlmsg_seq = ++sequence_;
+    header->nlmsg_flags = static_cast<std::uint16_t>(header->nlmsg_flags & ~NLM_F_ACK);
+  }
+  // The kernel works in order and answers every refusal anyhow: once the last message has its answer, silence about another was consent.
+  batch.Header(entries.back())->nlmsg_flags |= NLM_F_ACK;
   const std::size_t start = entries.front().offset;
   if (Result<void> sent = Send(batch.Buffer().subspan(start, EndOffset(batch, last) - start)); !sent) return sent;
 
   AckCollector collector(first_sequence, entries);
   while (!collector.Done()) {
-    const Result<Bytes> datagram = Receive(protocol_ != NETLINK_NETFILTER);
+    const Result<Bytes> datagram = Receive(Expecting::kAnswer);
     if (!datagram) return std::unexpected(datagram.error());
     if (datagram->empty()) break;
     collector.Feed(*datagram, on_reply);
@@ -141,7 +147,7 @@ Result<bool> Socket::DumpOnce(Batch &request, const OnMessage &on_message) {
   if (Result<void> sent = Send(request.Buffer()); !sent) return std::unexpected(std::move(sent.error()));
   DumpCollector collector(sequence_);
   while (!collector.Done()) {
-    const Result<Bytes> datagram = Receive(true);
+    const Result<Bytes> datagram = Receive(Expecting::kDump);
     if (!datagram) return std::unexpected(datagram.error());
     collector.Feed(*datagram, on_message);
   }
@@ -164,8 +170,14 @@ Result<void> Socket::Send(Bytes bytes) {
   }
 }
 
-Result<Bytes> Socket::Receive(bool wait) {
+Result<Bytes> Socket::Receive(Expecting what) {
   for (;;) {
+    if (what == Expecting::kDump) {
+      // Peeking tells the size before anything is lost; a peek of nothing copies nothing. Answers are small.
+      const ssize_t size = recv(Fd(), receive_.data(), 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+      if (size > static_cast<ssize_t>(kLargestReceive)) return Fail(EMSGSIZE, "recvmsg", "an answer of more than 1 MiB");
+      if (size > static_cast<ssize_t>(receive_.size())) receive_.resize(static_cast<std::size_t>(size));
+    }
     sockaddr_nl sender{};
     iovec vector{.iov_base = receive_.data(), .iov_len = receive_.size()};
     msghdr message{};
@@ -173,21 +185,15 @@ Result<Bytes> Socket::Receive(bool wait) {
     message.msg_namelen = sizeof sender;
     message.msg_iov = &vector;
     message.msg_iovlen = 1;
-    // Peeking tells the size before anything is lost; a peek of nothing copies nothing.
-    const ssize_t size = recv(Fd(), receive_.data(), 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-    if (size > static_cast<ssize_t>(receive_.size())) {
-      if (size > static_cast<ssize_t>(kLargestReceive)) return Fail(EMSGSIZE, "recvmsg", "an answer of more than 1 MiB");
-      receive_.resize(static_cast<std::size_t>(size));
-      continue;
-    }
-    const ssize_t received = size < 0 ? size : recvmsg(Fd(), &message, MSG_DONTWAIT);
+    const ssize_t received = recvmsg(Fd(), &message, MSG_DONTWAIT | MSG_TRUNC);
     if (received >= 0) {
       if (sender.nl_family != AF_NETLINK || sender.nl_pid != 0) continue;  // another process may write to any netlink socket
+      if (received > static_cast<ssize_t>(receive_.size())) return Fail(EMSGSIZE, "recvmsg", "an answer of more than 32 KiB");
       return Bytes(receive_.data(), static_cast<std::size_t>(received));
     }
     if (errno == EINTR) continue;
     if (errno != EAGAIN) return FailErrno("recvmsg");
-    if (!wait) return Bytes{};
+    if (what == Expecting::kAnswer && protocol_ == NETLINK_NETFILTER) return Bytes{};
     pollfd readable{.fd = Fd(), .events = POLLIN, .revents = 0};
     const int ready = poll(&readable, 1, kAnswerTimeout);
     if (ready == 0) return Fail(ETIMEDOUT, "recvmsg", "no answer from the kernel");

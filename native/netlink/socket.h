@@ -35,7 +35,7 @@ class Socket {
   // Opens in the namespace of the calling thread, with CAP_ACK, EXT_ACK and strict checking on.
   [[nodiscard]] static Result<Socket> Open(int protocol);
 
-  // Sends the whole batch in one sendmsg and waits for the ack of every message. The messages that the kernel refused come
+  // Sends the whole batch in one sendmsg and waits for the answer to its last message. The messages that the kernel refused come
   // back in order; an empty vector means that all were applied. NLM_F_ECHO and GET replies go to `on_reply`.
   // Fails itself only when the socket does (then nothing is known).
   // A batch beyond the socket's buffers goes in several sendmsg, cut where the tag changes; never so on NETLINK_NETFILTER,
@@ -58,8 +58,9 @@ class Socket {
   [[nodiscard]] std::size_t ChunkEnd(Batch &batch, std::size_t first, bool replies_wanted);
   void GrowBuffers(std::size_t send, std::size_t receive);
   [[nodiscard]] Result<void> Send(Bytes bytes);
-  // The next datagram of the kernel's, valid until the next call; empty where none is there and `wait` is false.
-  [[nodiscard]] Result<Bytes> Receive(bool wait);
+  enum class Expecting { kAnswer, kDump };
+  // The next datagram of the kernel's, valid until the next call; empty where NETLINK_NETFILTER has not answered.
+  [[nodiscard]] Result<Bytes> Receive(Expecting what);
 
   UniqueFd fd_;
   int protocol_;

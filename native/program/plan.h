@@ -52,10 +52,16 @@ struct Op {
   std::variant<Immediate, RtnlVerb, NftVerb> verb;
 };
 
+// When a step is done. Ahead: before its turn, by whoever makes the namespace that the plan has ordered, if its turn has not come by then;
+// it is the plan's netns.create (of which only the name waits for its turn) or stands right behind. Behind: after the plan has been
+// answered for, and whatever comes of it.
+enum class When { kInTurn, kAhead, kBehind };
+
 struct Step {
   Op apply;
   std::optional<Op> undo;
   bool journal = false;  // the undo takes the record back: left out while another undo has failed
+  When when = When::kInTurn;
 };
 
 using Output =

@@ -3,7 +3,6 @@
 #include <csignal>
 
 #include "netns/visit.h"
-#include "program/runner.h"
 
 namespace netmode::program {
 
@@ -69,29 +68,44 @@ void Pool::Serve() {
     const std::shared_ptr<Job> job = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
-    bool stranded = false;
-    if (job->order) {
-      job->session->MakeOrdered();
-      stranded = netns::Stranded();
+    if (job->task) {
+      job->task();
     } else {
-      Runner runner(*job->session, job->cancelled);
-      job->report = runner.Run(job->steps);
-      stranded = runner.Stranded();
+      Carry(job);
     }
     lock.lock();
-    if (!job->order) {
-      finished_.push_back(job);
-      lock.unlock();
-      on_done_();
-      lock.lock();
-    }
     // A thread that could not get back home ends here; another is started for the next job.
-    if (stranded) {
+    if (netns::Stranded()) {
       --alive_;
       if (!waiting_.empty()) static_cast<void>(StartThread());
       break;
     }
   }
+}
+
+void Pool::Carry(const std::shared_ptr<Job> &job) {
+  const auto beside = [this, session = job->session](std::function<void()> task) {
+    auto other = std::make_shared<Job>();
+    other->session = session;
+    other->task = std::move(task);
+    static_cast<void>(Submit(std::move(other)));  // where it can't be, the offer is withdrawn in time
+  };
+  const auto run = std::make_shared<PlanRun>(
+      PlanRun::Ground{.session = *job->session, .cancelled = job->cancelled, .beside = beside, .on_end = [this, job] { Finish(job); }},
+      job->steps);
+  job->run = run;
+  if (run->Start()) Finish(job);
+}
+
+void Pool::Finish(const std::shared_ptr<Job> &job) {
+  const auto run = std::exchange(job->run, nullptr);
+  job->report = run->TakeReport();
+  {
+    const std::lock_guard lock(mutex_);
+    finished_.push_back(job);
+  }
+  on_done_();
+  run->Behind();
 }
 
 }  // namespace netmode::program

@@ -14,17 +14,19 @@
 
 #include "base/unique_fd.h"
 #include "program/plan.h"
+#include "program/plan_run.h"
 #include "program/session.h"
 
 namespace netmode::program {
 
-// A plan on its way; or, without steps, the session's order of a namespace. `id` is the submitter's.
+// A plan on its way, or a task that nobody waits for. `id` is the submitter's.
 struct Job {
   std::uint32_t id = 0;
   std::shared_ptr<Session> session;
-  bool order = false;  // what the session has ordered is made; nobody is told
+  std::function<void()> task;  // instead of the steps; nobody is told
   std::vector<Step> steps;
   std::atomic<bool> cancelled = false;
+  std::shared_ptr<PlanRun> run;  // while it runs
   Report report;
 };
 
@@ -44,6 +46,8 @@ class Pool {
 
  private:
   void Serve();
+  void Carry(const std::shared_ptr<Job> &job);
+  void Finish(const std::shared_ptr<Job> &job);
   [[nodiscard]] Result<void> StartThread();
 
   const std::size_t size_;

@@ -33,9 +33,6 @@ bool MayBeHalfDone(const Op &op) {
   return write != nullptr && write->how == state::FileWrite::How::kOverwrite;
 }
 
-// Whether a namespace that could not be opened is there no more: nothing at its place, or something else.
-bool MeansGone(int code) { return code == ENOENT || code == ESRCH || code == netns::kNotANetns || code == netns::kOtherNetns; }
-
 // Where an nft verb works; sets and elements are the host's only.
 const std::string &SlotOf(const NftVerb &verb) {
   return std::visit(
@@ -46,34 +43,99 @@ const std::string &SlotOf(const NftVerb &verb) {
       verb);
 }
 
-Result<Output> Nothing(Result<void> result) {
-  if (!result) return std::unexpected(std::move(result.error()));
-  return Output{};
-}
-
 }  // namespace
 
-Runner::~Runner() {
-  const auto host = places_.find(kHost);
-  if (host != places_.end() && host->second.rtnl) session_.GiveBack(NETLINK_ROUTE, std::move(*host->second.rtnl));
-  if (host != places_.end() && host->second.netfilter) session_.GiveBack(NETLINK_NETFILTER, std::move(*host->second.netfilter));
-  for (UniqueFd &lock : locks_) state::Drop(std::move(lock));
+Runner::~Runner() { LetGo(); }
+
+// Of what others may be waiting for.
+void Runner::LetGo() {
+  const auto host = places_.extract(kHost);
+  if (!host.empty() && host.mapped().rtnl) session_.GiveBack(NETLINK_ROUTE, std::move(*host.mapped().rtnl));
+  if (!host.empty() && host.mapped().netfilter) session_.GiveBack(NETLINK_NETFILTER, std::move(*host.mapped().netfilter));
+  for (UniqueFd &lock : std::exchange(locks_, {})) state::Drop(std::move(lock));
 }
 
 Report Runner::Run(const std::vector<Step> &steps) {
+  Begin(steps);
+  RunTo(steps.size());
+  Finish();
+  return TakeReport();
+}
+
+void Runner::Begin(const std::vector<Step> &steps) {
+  steps_ = &steps;
   done_.assign(steps.size(), false);
   report_.outputs.resize(steps.size());
-  for (std::size_t step = 0; step < steps.size() && !report_.failure; ++step) {
+}
+
+void Runner::RunTo(std::size_t end) {
+  for (; next_ < end && !report_.failure; ++next_) {
+    const Step &step = (*steps_)[next_];
+    if (step.when == When::kBehind) continue;
     if (cancelled_.load(std::memory_order_relaxed)) {
-      Fail(step, steps[step].apply.name, Error{.code = ECANCELED, .syscall = {}, .detail = {}, .holder = {}, .offset = 0});
+      Fail(next_, step.apply.name, Error{.code = ECANCELED, .syscall = {}, .detail = {}, .holder = {}, .offset = 0});
     } else {
-      Apply(steps[step].apply, step);
+      Apply(step.apply, next_);
     }
   }
+}
+
+void Runner::Finish() {
   if (!report_.failure) Flush();
-  if (report_.failure) Undo(steps);
-  if (inside_ && !inside_->empty() && !Enter(kHost)) stranded_ = true;
-  return std::move(report_);
+  if (report_.failure) Undo(*steps_);
+  steps_ = report_.failure ? nullptr : steps_;
+  GoHome();
+  LetGo();
+}
+
+void Runner::Behind() {
+  if (steps_ == nullptr) return;
+  report_.outputs.resize(steps_->size());
+  for (std::size_t step = 0; step < steps_->size() && !report_.failure; ++step) {
+    if ((*steps_)[step].when == When::kBehind) Apply((*steps_)[step].apply, step);
+  }
+  if (!report_.failure) Flush();
+  GoHome();
+}
+
+void Runner::GoHome() {
+  // A failure shows in netns::Stranded().
+  if (inside_ && !inside_->empty()) static_cast<void>(netns::GoHome(session_.Home()));
+  inside_.reset();
+}
+
+// ------------------------------------------------------------------------------------------------ with another one ahead
+
+void Runner::Take(std::size_t step, Result<Fresh> fresh) {
+  const Op &op = (*steps_)[step].apply;
+  if (!fresh) return Fail(step, op.name, std::move(fresh.error()));
+  const auto &create = std::get<netns::NetnsCreate>(std::get<Immediate>(op.verb));
+  places_[create.slot] = Place{.ns = std::move(fresh->ns), .rtnl = std::move(fresh->rtnl), .netfilter = std::nullopt};
+  report_.outputs[step] = fresh->identity;
+  next_ = step + 1;
+}
+
+void Runner::Name(std::size_t step, int fd) {
+  if (report_.failure) return;
+  const Op &op = (*steps_)[step].apply;
+  const auto &create = std::get<netns::NetnsCreate>(std::get<Immediate>(op.verb));
+  Flush();
+  if (report_.failure) return;
+  auto named = create.name ? netns::Attach(*create.name, fd) : Result<void>{};
+  if (!named) return Fail(step, op.name, std::move(named.error()));
+  done_[step] = true;
+}
+
+void Runner::Adopt(Runner &ahead, std::size_t first, std::size_t last) {
+  ahead.GoHome();
+  places_.merge(ahead.places_);
+  indexes_.merge(ahead.indexes_);
+  for (std::size_t step = first; step < last; ++step) {
+    report_.outputs[step] = std::move(ahead.report_.outputs[step]);
+    done_[step] = done_[step] || ahead.done_[step];
+  }
+  if (!report_.failure) report_.failure = std::move(ahead.report_.failure);
+  next_ = std::max(next_, last);
 }
 
 void Runner::Undo(const std::vector<Step> &steps) {
@@ -98,7 +160,7 @@ void Runner::Apply(const Op &op, std::size_t step) {
   if (const auto *immediate = std::get_if<Immediate>(&op.verb)) {
     Flush();
     if (report_.failure && !undoing_) return;
-    Settle(step, op, std::visit([this](const auto &verb) { return Do(verb); }, *immediate));
+    Settle(step, op, Do(*immediate));
     return;
   }
   const auto *rtnl = std::get_if<RtnlVerb>(&op.verb);
@@ -320,229 +382,6 @@ Result<netlink::Socket *> Runner::Open(const std::string &slot, int protocol, st
     kept.emplace(std::move(*socket));
   }
   return &*kept;
-}
-
-// ------------------------------------------------------------------------------------------------ immediate verbs
-
-Result<Output> Runner::Do(const state::Lock &op) {
-  // Whoever waits to be alone holds the gate meanwhile, so that nobody new gets in; who shares lets go of it at once.
-  Result<UniqueFd> gate;
-  if (op.gate) {
-    gate = state::Acquire({.path = *op.gate, .mode = op.mode, .immediate = op.immediate}, &cancelled_);
-    if (!gate) return std::unexpected(gate.error());
-  }
-  auto lock = state::Acquire(op, &cancelled_);
-  const bool keep = lock && op.mode == state::Lock::Mode::kExclusive;
-  if (op.gate && keep) {
-    locks_.push_back(std::move(*gate));
-  } else if (op.gate) {
-    state::Drop(std::move(*gate));
-  }
-  if (!lock) return std::unexpected(lock.error());
-  locks_.push_back(std::move(*lock));
-  return Output{};
-}
-
-Result<Output> Runner::Do(const netns::NetnsCreate &op) {
-  // One that is to be kept is nobody's hurry: the one that was ordered is for somebody else.
-  auto fresh = op.name ? session_.TakeOrdered(op) : std::nullopt;
-  if (!fresh) {
-    auto made = MakeFresh(op, session_.Home());
-    inside_ = kHost;
-    stranded_ = stranded_ || netns::Stranded();
-    if (!made) return std::unexpected(std::move(made.error()));
-    fresh = std::move(*made);
-  }
-  if (op.name) {
-    if (auto named = netns::Attach(*op.name, fresh->ns.Get()); !named) return std::unexpected(std::move(named.error()));
-  }
-  places_[op.slot] = Place{.ns = std::move(fresh->ns), .rtnl = std::move(fresh->rtnl), .netfilter = std::nullopt};
-  return Output{fresh->identity};
-}
-
-Result<Output> Runner::Do(const netns::NetnsAttach &op) {
-  const auto fd = NamespaceFd(op.slot);
-  if (!fd) return std::unexpected(fd.error());
-  return Nothing(netns::Attach(op.name, *fd));
-}
-
-Result<Output> Runner::Do(const netns::NetnsOpen &op) {
-  auto ns = netns::Open(op);
-  if (!ns && op.missing_ok && MeansGone(ns.error().code)) ns = UniqueFd();
-  if (!ns) return std::unexpected(ns.error());
-  places_[op.slot] = Place{.ns = std::move(*ns), .rtnl = std::nullopt, .netfilter = std::nullopt};
-  return Output{};
-}
-
-Result<Output> Runner::Do(const netns::NetnsDelete &op) {
-  auto deleted = netns::Delete(op);
-  const bool gone = !deleted && (deleted.error().code == ENOENT || deleted.error().code == netns::kOtherNetns);
-  if (gone && (op.missing_ok || undoing_)) return Output{};
-  return Nothing(std::move(deleted));
-}
-
-Result<Output> Runner::Do(const netns::NetnsIdentify &op) {
-  const auto fd = NamespaceFd(op.ns);
-  if (!fd) return std::unexpected(fd.error());
-  auto identity = netns::Identify(*fd, session_.Home());
-  inside_ = kHost;
-  stranded_ = stranded_ || netns::Stranded();
-  if (!identity) return std::unexpected(identity.error());
-  return Output{*identity};
-}
-
-Result<Output> Runner::Do(const NetnsKeep &op) {
-  const auto place = places_.find(op.slot);
-  if (place == places_.end() || !place->second.ns.Valid() || locks_.empty()) return netmode::Fail(EINVAL, {}, op.slot);
-  Reserve::Kept kept{.ns = std::move(place->second.ns), .lock = std::move(locks_.back())};
-  const bool is_kept = session_.Kept().Keep(op.key, kept);
-  if (!is_kept) {
-    place->second.ns = std::move(kept.ns);
-    locks_.back() = std::move(kept.lock);
-    return netmode::Fail(EEXIST, {}, op.key);
-  }
-  places_.erase(place);
-  locks_.pop_back();
-  return Output{};
-}
-
-Result<Output> Runner::Do(const NetnsTake &op) {
-  auto kept = session_.Kept().Take(op.key);
-  if (!kept) return netmode::Fail(ENOENT, {}, op.key);
-  locks_.push_back(std::move(kept->lock));
-  places_[op.slot] = Place{.ns = std::move(kept->ns), .rtnl = std::nullopt, .netfilter = std::nullopt};
-  return Output{};
-}
-
-Result<Output> Runner::Do(const netns::SysctlSet &op) {
-  if (auto entered = Enter(op.ns); !entered) return std::unexpected(entered.error());
-  auto overridden = undoing_ ? Result<std::vector<netns::Setting>>{} : netns::Overridden(op.key, op.value);
-  auto before = overridden ? netns::WriteSysctl(op.key, op.value) : std::unexpected(overridden.error());
-  if (!before) {
-    if (before.error().code == ENOENT && op.missing_ok) return Output{};
-    return std::unexpected(before.error());
-  }
-  if (*before && !undoing_) {
-    overridden->insert(overridden->begin(), {.key = op.key, .value = std::move(**before)});
-    saved_.push_back({.ns = op.ns, .settings = *std::move(overridden)});
-  }
-  return Output{};
-}
-
-Result<Output> Runner::Do(const netns::SysctlRestore &op) {
-  const auto saved = std::ranges::find_if(saved_, [&](const Saved &one) { return one.ns == op.ns && one.settings.front().key == op.key; });
-  if (saved == saved_.end()) return Output{};
-  if (auto entered = Enter(op.ns); !entered) return std::unexpected(entered.error());
-  for (const netns::Setting &setting : saved->settings) {
-    auto written = netns::WriteSysctl(setting.key, setting.value);
-    if (!written && written.error().code != ENOENT) return std::unexpected(written.error());
-  }
-  return Output{};
-}
-
-Result<Output> Runner::Do(const netns::SysctlGet &op) {
-  if (auto entered = Enter(op.ns); !entered) return std::unexpected(entered.error());
-  auto value = netns::ReadSysctl(op.key);
-  if (!value) return std::unexpected(value.error());
-  return Output{std::move(*value)};
-}
-
-Result<Output> Runner::Do(const SocketOpen &op) {
-  if (auto entered = Enter(op.ns); !entered) return std::unexpected(entered.error());
-  auto socket = netns::OpenSocket(op.request);
-  if (!socket) return std::unexpected(socket.error());
-  return Output{static_cast<std::uint32_t>(socket->Release())};
-}
-
-Result<Output> Runner::Do(const state::PortClaim &op) {
-  if (op.probe) {
-    if (auto entered = Enter(kHost); !entered) return std::unexpected(entered.error());
-  }
-  return Nothing(state::Run(op));
-}
-
-Result<Output> Runner::Do(const tap::TapAdd &op) {
-  if (auto entered = Enter(op.ns); !entered) return std::unexpected(entered.error());
-  const auto device = tap::Open(op);
-  if (!device) return std::unexpected(device.error());
-  const auto index = LinkIndex(op.ns, {.name = op.name, .index = std::nullopt});
-  if (!index) return std::unexpected(index.error());
-  if (op.link_group) {
-    // Before it persists: if this process dies here, the device goes with it, and none is left without its group.
-    netlink::Batch batch;
-    rtnl::LinkSet mark;
-    mark.ns = op.ns;
-    mark.link = {.name = op.name, .index = *index};
-    mark.group = op.link_group;
-    if (auto encoded = rtnl::Encode(batch, mark, *this, 0); !encoded) return std::unexpected(encoded.error());
-    const auto failures = (*Rtnl(op.ns))->Execute(batch);
-    if (!failures) return std::unexpected(failures.error());
-    if (!failures->empty()) return std::unexpected(failures->front().error);
-  }
-  if (auto kept = tap::Persist(*device); !kept) return std::unexpected(kept.error());
-  return Output{*index};
-}
-
-Result<Output> Runner::Do(const rtnl::LinkDelete &op) {
-  const auto socket = Rtnl(op.ns);
-  if (!socket && rtnl::MeansMissing(socket.error().code) && (op.missing_ok || undoing_)) return Output{};
-  if (!socket) return std::unexpected(socket.error());
-  const auto failures = rtnl::Delete(**socket, op, *this, 0);
-  if (!failures) return std::unexpected(failures.error());
-  for (const auto &link : op.links) indexes_.erase({op.ns, link.name});
-  for (const auto &failure : *failures) {
-    if (rtnl::MeansMissing(failure.error.code) && (op.missing_ok || undoing_)) continue;
-    return std::unexpected(failure.error);
-  }
-  return Output{};
-}
-
-Result<Output> Runner::Do(const nft::ListVerb &op) {
-  const auto socket = Netfilter(op.ns);
-  if (!socket) return std::unexpected(socket.error());
-  auto listing = nft::List(**socket, op);
-  if (!listing) return std::unexpected(listing.error());
-  return Output{std::move(*listing)};
-}
-
-Result<Output> Runner::Do(const nft::RulesVerb &op) {
-  const auto socket = Netfilter();
-  if (!socket) return std::unexpected(socket.error());
-  auto rules = nft::ListRules(**socket, op);
-  if (!rules) return std::unexpected(rules.error());
-  return Output{std::move(*rules)};
-}
-
-Result<Output> Runner::Do(const conntrack::ConntrackFlush &op) {
-  // The kept socket is the host's; only there are ports published.
-  const auto socket = Netfilter();
-  if (!socket) return std::unexpected(socket.error());
-  const auto flushed = conntrack::Flush(**socket, op, [&](const IpAddress &address) -> Result<bool> {
-    const auto rtnl = Rtnl(kHost);
-    if (!rtnl) return std::unexpected(rtnl.error());
-    return rtnl::IsLocal(**rtnl, address);
-  });
-  if (!flushed) return std::unexpected(flushed.error());
-  return Output{static_cast<std::uint32_t>(*flushed)};
-}
-
-template <class Other>
-Result<Output> Runner::Do(const Other &op) {
-  if constexpr (requires { state::Run(op); }) {
-    return Nothing(state::Run(op));
-  } else {
-    const auto socket = Rtnl(op.ns);
-    if (!socket) return std::unexpected(socket.error());
-    auto list = [&] {
-      if constexpr (requires { rtnl::List(**socket, op, *this); }) {
-        return rtnl::List(**socket, op, *this);
-      } else {
-        return rtnl::List(**socket, op);
-      }
-    }();
-    if (!list) return std::unexpected(list.error());
-    return Output{std::move(*list)};
-  }
 }
 
 }  // namespace netmode::program

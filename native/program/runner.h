@@ -1,5 +1,5 @@
 // Runner: runs one plan on the calling thread: ops become messages, acks become results, and after a failure the undo ops of
-// what was done run in reverse. Whatever happens, the thread is back in the host namespace afterwards, or Stranded() says so.
+// what was done run in reverse. Whatever happens, the thread is back in the host namespace afterwards, or netns::Stranded() says so.
 #pragma once
 
 #include <atomic>
@@ -27,10 +27,28 @@ class Runner final : public rtnl::Names {
   Runner(const Runner &) = delete;
   Runner &operator=(const Runner &) = delete;
 
+  // The whole plan but for what is to be done behind.
   [[nodiscard]] Report Run(const std::vector<Step> &steps);
 
-  // The thread could not get back to the host namespace: it must not run anything else.
-  [[nodiscard]] bool Stranded() const noexcept { return stranded_; }
+  // The same in pieces, between which it may change to another thread (see PlanRun). `steps` stay where they are.
+  void Begin(const std::vector<Step> &steps);
+  [[nodiscard]] bool Failed() const noexcept { return report_.failure.has_value(); }
+  // Runs what comes before `end` and was not run yet, up to the first failure.
+  void RunTo(std::size_t end);
+  // Sends what is queued, or takes everything back. Locks are free afterwards.
+  void Finish();
+  [[nodiscard]] Report TakeReport() { return std::exchange(report_, {}); }
+  // What is to be done once the plan has been answered for.
+  void Behind();
+  // The calling thread leaves the namespace that it is in.
+  void GoHome();
+
+  // Of two runners of the same plan, one is ahead: it has Take() the namespace of the step without naming it, and run what follows.
+  // The other one names it, and adopts what the first has come to.
+  void Take(std::size_t step, Result<Fresh> fresh);
+  void Name(std::size_t step, int fd);
+  void Adopt(Runner &ahead, std::size_t first, std::size_t last);
+  void Flush();
 
   [[nodiscard]] Result<int> NamespaceFd(const std::string &slot) override;
   [[nodiscard]] Result<std::uint32_t> LinkIndex(const std::string &slot, const rtnl::LinkRef &link) override;
@@ -51,9 +69,9 @@ class Runner final : public rtnl::Names {
     const Op *op;
   };
 
+  void LetGo();
   void Apply(const Op &op, std::size_t step);
   void Undo(const std::vector<Step> &steps);
-  void Flush();
   void FlushRtnl();
   void FlushNft();
   [[nodiscard]] bool MayBeDone(const Op &op);
@@ -70,7 +88,8 @@ class Runner final : public rtnl::Names {
   [[nodiscard]] Result<void> Queue(const RtnlVerb &verb, std::size_t step);
   [[nodiscard]] Result<void> Queue(const NftVerb &verb, std::size_t step);
 
-  // One for each alternative of Immediate.
+  [[nodiscard]] Result<Output> Do(const Immediate &verb);
+  // One for each alternative of it.
   [[nodiscard]] Result<Output> Do(const state::Lock &op);
   [[nodiscard]] Result<Output> Do(const netns::NetnsCreate &op);
   [[nodiscard]] Result<Output> Do(const netns::NetnsAttach &op);
@@ -94,7 +113,8 @@ class Runner final : public rtnl::Names {
 
   Session &session_;
   const std::atomic<bool> &cancelled_;
-  bool stranded_ = false;
+  const std::vector<Step> *steps_ = nullptr;
+  std::size_t next_ = 0;
   bool undoing_ = false;
   std::optional<std::string> inside_;  // the slot that the thread is in; nothing: wherever the last plan left it
 

@@ -5,6 +5,13 @@
 
 namespace netmode::program {
 
+namespace {
+
+// Of each protocol: as many as there are threads to use them.
+constexpr int kMostKept = 4;
+
+}  // namespace
+
 Result<netlink::Socket> Session::Take(int protocol) {
   {
     const std::lock_guard lock(mutex_);
@@ -20,13 +27,15 @@ Result<netlink::Socket> Session::Take(int protocol) {
 
 void Session::GiveBack(int protocol, netlink::Socket socket) {
   const std::lock_guard lock(mutex_);
+  if (std::ranges::count(kept_, protocol, &KeptSocket::protocol) >= kMostKept) return;
   kept_.push_back({.protocol = protocol, .socket = std::move(socket)});
 }
 
 bool Session::Order(netns::NetnsCreate like) {
   const std::lock_guard lock(mutex_);
-  if (ordered_) return false;
-  ordered_ = std::move(like);
+  if (stage_ != Stage::kNone) return false;
+  stage_ = Stage::kOrdered;
+  like_ = std::move(like);
   return true;
 }
 
@@ -34,41 +43,54 @@ void Session::MakeOrdered() {
   netns::NetnsCreate like;
   {
     const std::lock_guard lock(mutex_);
-    like = *ordered_;
+    if (stage_ != Stage::kOrdered) return;
+    stage_ = Stage::kMaking;
+    like = like_;
   }
   auto fresh = MakeFresh(like, Home());
-  if (!fresh) return FailOrder();
-  const std::lock_guard lock(mutex_);
-  if (!unwanted_) ready_ = std::move(*fresh);
-  if (unwanted_) ordered_.reset();
-  unwanted_ = false;
+  std::unique_lock lock(mutex_);
+  const auto next = std::exchange(next_, nullptr);
+  const bool keep = !std::exchange(unwanted_, false) && !next && fresh;
+  stage_ = keep ? Stage::kMade : Stage::kNone;
+  if (keep) ready_ = std::move(*fresh);
   made_.notify_all();
+  lock.unlock();
+  if (next) next(std::move(fresh));
 }
 
 std::optional<Fresh> Session::TakeOrdered(const netns::NetnsCreate &op) {
   std::unique_lock lock(mutex_);
-  const auto suits = [&] { return ordered_ && ordered_->settings == op.settings; };
-  if (suits()) unwanted_ = false;
-  made_.wait(lock, [&] { return ready_ || !suits(); });
-  if (!suits()) return std::nullopt;
-  ordered_.reset();
+  if (stage_ == Stage::kNone || next_ || like_.settings != op.settings) return std::nullopt;
+  unwanted_ = false;
+  // Not begun: it is quicker to make one.
+  if (stage_ == Stage::kOrdered) stage_ = Stage::kNone;
+  made_.wait(lock, [&] { return stage_ != Stage::kMaking; });
+  stage_ = Stage::kNone;
   return std::exchange(ready_, std::nullopt);
+}
+
+std::optional<Fresh> Session::TakeMade(const netns::NetnsCreate &op) {
+  const std::lock_guard lock(mutex_);
+  if (stage_ != Stage::kMade || like_.settings != op.settings) return std::nullopt;
+  stage_ = Stage::kNone;
+  return std::exchange(ready_, std::nullopt);
+}
+
+bool Session::FollowOrdered(const netns::NetnsCreate &op, std::function<void(Result<Fresh>)> next) {
+  const std::lock_guard lock(mutex_);
+  if (stage_ != Stage::kMaking || next_ || like_.settings != op.settings) return false;
+  unwanted_ = false;
+  next_ = std::move(next);
+  return true;
 }
 
 void Session::CancelOrder() {
   const std::lock_guard lock(mutex_);
-  if (!ordered_) return;
-  unwanted_ = !ready_;
+  if (next_) return;
+  unwanted_ = stage_ == Stage::kMaking;
   if (unwanted_) return;
   ready_.reset();
-  ordered_.reset();
-}
-
-void Session::FailOrder() {
-  const std::lock_guard lock(mutex_);
-  ordered_.reset();
-  unwanted_ = false;
-  made_.notify_all();
+  stage_ = Stage::kNone;
 }
 
 }  // namespace netmode::program

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -29,15 +30,17 @@ class Session {
   [[nodiscard]] Reserve &Kept() noexcept { return reserve_; }
 
   // To make a namespace takes the kernel about as long as all that has to be done before it is needed, so the two may overlap. One at
-  // a time: Order() says what it is to be like (false: one is ordered already), MakeOrdered() makes it on a thread of the pool,
-  // TakeOrdered() waits for it. Nothing where none of that likeness is ordered or it could not be made.
+  // a time: Order() says what it is to be like (false: one is ordered already), MakeOrdered() makes it on a thread of the pool. A plan
+  // waits for it with TakeOrdered() (nothing where none of that likeness is ordered or it could not be made), or leaves with
+  // FollowOrdered() what its maker is to do next (false: nobody is about to make one of that likeness).
   [[nodiscard]] bool Order(netns::NetnsCreate like);
   void MakeOrdered();
   [[nodiscard]] std::optional<Fresh> TakeOrdered(const netns::NetnsCreate &op);
-  // No plan will come for it.
+  // The same where it is made already.
+  [[nodiscard]] std::optional<Fresh> TakeMade(const netns::NetnsCreate &op);
+  [[nodiscard]] bool FollowOrdered(const netns::NetnsCreate &op, std::function<void(Result<Fresh>)> next);
+  // No plan will come for it, or it will never be made.
   void CancelOrder();
-  // It will never be made.
-  void FailOrder();
 
  private:
   struct KeptSocket {
@@ -49,8 +52,12 @@ class Session {
   std::mutex mutex_;
   std::vector<KeptSocket> kept_;
   Reserve reserve_;
-  std::optional<netns::NetnsCreate> ordered_;
+  // Ordered, taken up by a thread, made; then taken by a plan, and all is as before.
+  enum class Stage { kNone, kOrdered, kMaking, kMade };
+  Stage stage_ = Stage::kNone;
+  netns::NetnsCreate like_;
   std::optional<Fresh> ready_;
+  std::function<void(Result<Fresh>)> next_;
   bool unwanted_ = false;
   std::condition_variable made_;
 };

@@ -207,24 +207,26 @@ Result<void> Encode(netlink::Batch &batch, const LinkSet &op, Names &names, std:
     header.ifi_flags = *op.up ? IFF_UP : 0;
   }
   const bool port = op.port && !op.port->Empty();
-  // The options of the port a link is, or becomes here: behind the new master, but before a move takes the link away.
-  const auto put_port = [&] {
+  const bool other = op.up || op.name || mac || op.mtu || master || op.group || op.alias || move_to || op.arp_notify;
+  if (other || port || !op.settle) {
+    BeginChange(batch, op.link.name, index, header, tag);
+    if (op.name) batch.PutString(IFLA_IFNAME, *op.name);
+    PutMac(batch, mac);
+    PutOptional(batch, IFLA_MTU, op.mtu);
+    PutOptional(batch, IFLA_MASTER, master);
+    PutOptional(batch, IFLA_GROUP, op.group);
+    if (op.alias) batch.PutString(IFLA_IFALIAS, *op.alias);
+    PutOptional(batch, IFLA_NET_NS_FD, move_to);
+    if (op.arp_notify) PutArpNotify(batch, *op.arp_notify);
+    // The kernel sets a port's options before anything else of the message.
+    if (port && !master) PutPortOptions(batch, *op.port);
+    batch.End();
+  }
+  if (port && master) {
     BeginChange(batch, op.link.name, index, ifinfomsg{}, tag);
     PutPortOptions(batch, *op.port);
     batch.End();
-  };
-  if (port && !master) put_port();
-  BeginChange(batch, op.link.name, index, header, tag);
-  if (op.name) batch.PutString(IFLA_IFNAME, *op.name);
-  PutMac(batch, mac);
-  PutOptional(batch, IFLA_MTU, op.mtu);
-  PutOptional(batch, IFLA_MASTER, master);
-  PutOptional(batch, IFLA_GROUP, op.group);
-  if (op.alias) batch.PutString(IFLA_IFALIAS, *op.alias);
-  PutOptional(batch, IFLA_NET_NS_FD, move_to);
-  if (op.arp_notify) PutArpNotify(batch, *op.arp_notify);
-  batch.End();
-  if (port && master) put_port();
+  }
   if (op.settle) PutQuestion(batch, op.link.name, index, tag);
   return {};
 }

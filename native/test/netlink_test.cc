@@ -140,10 +140,9 @@ TEST_CASE("attributes with impossible lengths end the walk") {
 TEST_CASE("acks are matched by sequence, whatever their order") {
   Batch batch = Requests(3);
   AckCollector collector(41, batch.Entries());
-  collector.Feed(Ack(43, EEXIST, "taken"), {});
-  collector.Feed(Ack(41, 0), {});
-  CHECK_FALSE(collector.Done());
   collector.Feed(Ack(42, ENODEV), {});
+  CHECK_FALSE(collector.Done());
+  collector.Feed(Ack(43, EEXIST, "taken"), {});
   REQUIRE(collector.Done());
   const std::vector<Failure> failures = collector.TakeFailures();
   REQUIRE(failures.size() == 2);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -47,7 +48,7 @@ Report Run(Session &session, const std::vector<Step> &steps) {
   const std::atomic<bool> cancelled = false;
   Runner runner(session, cancelled);
   Report report = runner.Run(steps);
-  CHECK_FALSE(runner.Stranded());
+  CHECK_FALSE(netns::Stranded());
   return report;
 }
 
@@ -157,7 +158,7 @@ TEST_CASE("a namespace that was ordered is the one that the next plan names") {
   CHECK_FALSE(session->Order({.name = {}, .slot = {}}));
   auto job = std::make_shared<Job>();
   job->session = session;
-  job->order = true;
+  job->task = [session] { session->MakeOrdered(); };
   REQUIRE(pool.Submit(job));  // made on another thread, while the plan waits for it
   const Report report = Create(*session, "box");
   CHECK(Exists("/run/netns/box"));
@@ -165,7 +166,7 @@ TEST_CASE("a namespace that was ordered is the one that the next plan names") {
   REQUIRE(opened);
   CHECK(netns::Describe(opened->Get(), -1).value().inode == InodeOf(report));
   CHECK(session->Order({.name = {}, .slot = {}}));
-  session->FailOrder();
+  session->CancelOrder();
 }
 
 TEST_CASE("a namespace that is kept is nobody's, with its lock, until a plan takes it") {
@@ -209,6 +210,78 @@ TEST_CASE("a plan that wants another namespace, or comes after the order was can
   session->MakeOrdered();
   CHECK_FALSE(Create(*session, "late").failure);
   CHECK(session->Order({.name = {}, .slot = {}}));
+}
+
+// Makes a namespace `box` with lo up and a bridge in it, as a pool does it; `broken`: the op at that place fails.
+std::vector<Step> SharedPlan(const std::string &folder, std::optional<std::size_t> broken = std::nullopt) {
+  rtnl::LinkAdd bridge;
+  bridge.ns = "new";
+  bridge.name = "pt0";
+  bridge.kind = rtnl::LinkKind::kBridge;
+  rtnl::LinkSet up;
+  up.ns = "new";
+  up.link = {.name = "lo", .index = 1};
+  up.up = true;
+  rtnl::LinkSet behind = up;
+  behind.link = {.name = "pt0", .index = std::nullopt};
+  std::vector<Step> plan = {
+      {.apply = MakeFolder(folder), .undo = RemoveFolder(folder)},
+      {.apply = {.name = "netns.create", .verb = Immediate{netns::NetnsCreate{.name = "box", .slot = "new"}}},
+       .undo = Op{.name = "netns.delete", .verb = Immediate{netns::NetnsDelete{.name = "box", .missing_ok = true}}},
+       .when = When::kAhead},
+      {.apply = {.name = "link.set", .verb = RtnlVerb{up}}, .undo = std::nullopt, .when = When::kAhead},
+      {.apply = {.name = "link.add", .verb = RtnlVerb{bridge}}, .undo = std::nullopt, .when = When::kAhead},
+      {.apply = MakeFolder(folder + "/done"), .undo = std::nullopt},
+      {.apply = {.name = "link.set", .verb = RtnlVerb{behind}}, .undo = std::nullopt, .when = When::kBehind},
+  };
+  if (broken) plan[*broken].apply = MakeFolder("/proc/nowhere");
+  return plan;
+}
+
+// Its report, from a pool that has been told to make the namespace beforehand: long before, or at the same time.
+Report RunShared(Pool &pool, const std::shared_ptr<Session> &session, std::vector<Step> plan, bool made) {
+  REQUIRE(session->Order({.name = {}, .slot = {}}));
+  auto order = std::make_shared<Job>();
+  order->session = session;
+  order->task = [session] { session->MakeOrdered(); };
+  if (made) session->MakeOrdered();
+  if (!made) REQUIRE(pool.Submit(order));
+  auto job = std::make_shared<Job>();
+  job->session = session;
+  job->steps = std::move(plan);
+  REQUIRE(pool.Submit(job));
+  std::vector<std::shared_ptr<Job>> finished;
+  while (finished.empty()) {
+    finished = pool.TakeFinished();
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  session->CancelOrder();
+  return std::move(finished.front()->report);
+}
+
+TEST_CASE("a plan whose steps are shared among threads does the same, and is taken back whole wherever it fails") {
+  const test::PrivateWorld world;
+  const auto session = OpenSession();
+  Pool pool(3, [] {});
+  for (int round = 0; round < 20; ++round) {
+    const bool made = round % 2 == 0;
+    const Report report = RunShared(pool, session, SharedPlan(kFolder), made);
+    REQUIRE_FALSE(report.failure);
+    CHECK(InodeOf({.outputs = {report.outputs[1]}, .failure = std::nullopt, .undo = {}}) != 0);
+    CHECK(std::get<std::uint32_t>(report.outputs[3]) != 0);
+    CHECK(Exists(kFolder + "/done"));
+    CHECK(Exists("/run/netns/box"));
+    REQUIRE(netns::Delete({.name = "box"}));
+    CHECK_FALSE(Run(*session, {{.apply = RemoveFolder(kFolder), .undo = std::nullopt}}).failure);
+    for (std::size_t broken = 0; broken < 5; ++broken) {
+      const Report failed = RunShared(pool, session, SharedPlan(kFolder, broken), made);
+      REQUIRE(failed.failure);
+      CHECK(failed.failure->step == broken);
+      CHECK(failed.undo.empty());
+      CHECK_FALSE(Exists(kFolder));
+      CHECK_FALSE(Exists("/run/netns/box"));
+    }
+  }
 }
 
 }  // namespace

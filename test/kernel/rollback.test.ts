@@ -54,7 +54,13 @@ function inBatchOf(neighbor: Op | undefined): LinkSet {
 }
 
 const insert = (plan: Plan, at: number, op: Op): Plan => [...plan.slice(0, at), { apply: op }, ...plan.slice(at)]
-const replace = (plan: Plan, at: number, op: Op): Plan => plan.map((step, i) => (i === at ? { ...step, apply: op } : step))
+/** In its turn, where nobody would hear of the failure. */
+const replace = (plan: Plan, at: number, op: Op): Plan =>
+  plan.map((step, i) => {
+    if (i !== at) return step
+    const { when, ...rest } = step
+    return { ...rest, apply: op, ...(when === 'ahead' && { when }) }
+  })
 
 /** One way to break a plan at a place. */
 type Breakage = (plan: Plan, at: number) => Plan

@@ -8,7 +8,7 @@ import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { DockerDaemon } from './docker-daemon.js'
 
-const { describe } = requires('realRoot', 'program:dockerd', 'program:busybox')
+const { describe } = requires('realRoot', 'dockerd', 'program:busybox')
 const busybox = ['/usr/bin/busybox', '/bin/busybox'].find(path => existsSync(path)) ?? ''
 
 /** Sorted, since Docker has changed the order of resolv.conf's lines; older ones write the unspecified group otherwise. */

@@ -24,7 +24,7 @@ const writing = process.env.NETMODE_WRITE_DOCS === '1'
 const release = (version: string | undefined) => version?.split('.').slice(0, 2).join('.')
 const comparable = writing || release(recorded?.docker) === release(version)
 
-const { describe, test } = requires('realRoot', 'program:dockerd', 'program:busybox', 'br_netfilter')
+const { describe, test } = requires('realRoot', 'dockerd', 'program:busybox', 'br_netfilter')
 
 // Another Docker than the recorded one answers otherwise: its answers are recorded by hand, once.
 const title = comparable ? 'real Docker' : `real Docker (the answers are those of ${recorded?.docker}, here is ${version})`

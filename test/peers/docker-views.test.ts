@@ -13,7 +13,7 @@ import { answer } from '../setup/talk.js'
 import { DockerDaemon } from './docker-daemon.js'
 import { differencesOf, Reasons, sharedOrder } from './docker-differences.js'
 
-const { describe, test } = requires('realRoot', 'program:dockerd', 'program:busybox')
+const { describe, test } = requires('realRoot', 'dockerd', 'program:busybox')
 
 // ---------------------------------------------------------------------------------------------------- the cases
 

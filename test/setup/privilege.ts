@@ -18,9 +18,10 @@ declare module 'vitest' {
  * - `link:KIND`: a link type that this kernel can make, as `ip link add type KIND`;
  * - `/dev/net/tun`: the kernel's TUN/TAP;
  * - `userns`: anyone may make a user namespace, with namespaces of networks and mounts in it;
- * - `br_netfilter`: the kernel's bridge filter is loaded.
+ * - `br_netfilter`: the kernel's bridge filter is loaded;
+ * - `dockerd`: Docker, and a machine on which it can run containers, which another container is not.
  */
-export type Need = 'root' | 'realRoot' | 'br_netfilter' | 'userns' | `program:${string}` | `link:${string}` | '/dev/net/tun'
+export type Need = 'root' | 'realRoot' | 'br_netfilter' | 'userns' | 'dockerd' | `program:${string}` | `link:${string}` | '/dev/net/tun'
 
 const isPrivateRoot = (): boolean => process.getuid?.() === 0 && process.env.NETMODE_PRIVATE === '1'
 
@@ -53,13 +54,18 @@ function canMakeLink(kind: string): boolean {
   return made
 }
 
-/** `privilege`: the machine could give it, CI must. `kernel`: this kernel lacks it, and no setting changes that. */
+/** `privilege`: the machine could give it, CI must. `kernel`: this kernel, or this container, lacks it, and no setting changes that. */
 function lacking(need: Need): { kind: 'privilege' | 'kernel'; text: string } | undefined {
   if (need === 'root') return isPrivateRoot() ? undefined : { kind: 'privilege', text: 'root in a private namespace' }
   if (need === 'realRoot') return isMachineRoot() ? undefined : { kind: 'privilege', text: 'root of the machine' }
   if (need === 'br_netfilter') return existsSync('/proc/sys/net/bridge') ? undefined : { kind: 'kernel', text: 'br_netfilter' }
   if (need === 'userns')
     return spawnSync('unshare', ['-Urnm', 'true']).status === 0 ? undefined : { kind: 'kernel', text: 'user namespaces for anyone' }
+  if (need === 'dockerd') {
+    return existsSync('/.dockerenv')
+      ? { kind: 'kernel', text: 'a machine for dockerd, and this is a container' }
+      : lacking('program:dockerd')
+  }
   if (need === '/dev/net/tun') return existsSync(need) ? undefined : { kind: 'kernel', text: need }
   const [kind, name = ''] = need.split(':', 2)
   if (kind === 'program') return isInPath(name) ? undefined : { kind: 'privilege', text: `the program ${name}` }
@@ -71,7 +77,7 @@ function lacking(need: Need): { kind: 'privilege' | 'kernel'; text: string } | u
  * `test` and `describe` for tests with these needs: `const { test } = requires('root', 'link:macvlan')`.
  *
  * Where a privilege or a program is missing the tests are skipped by name, and with CI=true the file fails: there they must run.
- * What the *kernel* lacks is skipped everywhere, and said on stderr.
+ * What the *kernel* (or a container) lacks is skipped everywhere, and said on stderr.
  */
 export function requires(...needs: Need[]): { test: ReturnType<typeof test.skipIf>; describe: ReturnType<typeof describe.skipIf> } {
   const missing = needs.map(lacking).filter(lack => lack !== undefined)

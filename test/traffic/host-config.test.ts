@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { type Host, openHost, type Sandbox } from '../../lib/index.js'
+import { Command } from '../setup/command.js'
 import { freshHost, type PrivateHost, PrivateNamespace, run } from '../setup/namespace.js'
 import { addressOf, ask, families, greet, Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
@@ -89,9 +90,9 @@ describe('the file', () => {
       const other = await open({})
       await other.networks.create({ name: 'lan', subnets: ['10.7.0.0/24'] })
       expect(await machine.ipJson('link', 'show', String((await other.networks.get('lan'))?.device))).toMatchObject([{ mtu: 1500 }])
+      await using command = await Command.bundle()
       const where = ['--host-netns', machine.netns, '--state-dir', machine.stateDir]
-      const netmode = (...words: string[]) =>
-        promisify(execFile)(process.execPath, [join(import.meta.dirname, '../../dist/cli/main.js'), ...where, ...words])
+      const netmode = (...words: string[]) => promisify(execFile)(process.execPath, [command.main, ...where, ...words])
       await netmode('create', 'by-default')
       await netmode(
         '--config',

@@ -1,7 +1,7 @@
 /** What a sandbox can send: frames made by hand inside it, and who gets to see them. */
 import { afterEach, beforeEach, expect } from 'vitest'
 import { type Host, openHost, type Sandbox } from '../../lib/index.js'
-import { linkLocalOf } from '../../lib/sandbox/mac.js'
+import { linkLocalOf } from '../../lib/network/mac.js'
 import {
   advertisement,
   allNodesMac,

@@ -1,7 +1,9 @@
 /** TAPs as ports of a network's bridge: guests of a VMM on the host, with real traffic. */
 import { expect } from 'vitest'
 import type { Endpoint, Host, Sandbox } from '../../lib/index.js'
-import { linkLocalOf } from '../../lib/sandbox/mac.js'
+
+import { linkLocalOf } from '../../lib/network/mac.js'
+
 import { advertisement, allNodesMac, arp, broadcastMac, deliver, frame, icmp6, udp4 } from '../setup/frames.js'
 import { FakeGuests, type GuestSeat } from '../setup/guests.js'
 import { type PrivateHost, PrivateNamespace, run } from '../setup/namespace.js'

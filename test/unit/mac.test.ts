@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { formatIp } from '../../lib/network/cidr.js'
-import { macOfIpv4, randomMac } from '../../lib/sandbox/mac.js'
+import { macOfIpv4, randomMac } from '../../lib/network/mac.js'
 import { mac } from '../../lib/validate.js'
 
 describe('macOfIpv4', () => {

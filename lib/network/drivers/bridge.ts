@@ -5,6 +5,7 @@ import { linkGroup } from '../../plan/link-group.js'
 import type { LinkRef, Step } from '../../plan/op.js'
 import type { AdoptedRecord, EndpointRecord, NetworkRecord } from '../../state/records.js'
 import { broadcastOf, familyOf, prefixOf } from '../cidr.js'
+import { macOfIpv4 } from '../mac.js'
 import { namePort, nameServersOf } from '../name-servers.js'
 import { type Attachment, type Driver, hostEnd } from './driver.js'
 import { defaultRoutes, insideSteps } from './inside.js'
@@ -147,22 +148,32 @@ function attachSteps(attachment: Attachment): Step[] {
         peer: { ns: slot, name: ifname, mac, mtu },
       },
       undo: { op: 'link.delete', links: [host], missingOk: true },
+      when: 'ahead',
     },
-    ...insideSteps(endpoint, slot, defaults, 'later'),
-    ...defaultRoutes(endpoint, gateways, slot),
-    // The kernel lets the host's end send on a work queue that may be late, and until then drops what goes to the sandbox: hence
-    // `settle`. Only then do announcements get through, and setting the MAC address, even to what it is, makes the kernel announce.
     {
       apply: {
         op: 'link.set',
         link: host,
         alias: `netmode:${sandbox}/${network.name}`,
         ...((hairpin || isolated) && { port: { hairpin, isolated } }),
-        settle: true,
       },
+      when: 'ahead',
     },
-    { apply: { op: 'link.set', ns: slot, link: inside, mac } },
+    ...insideSteps(endpoint, slot, defaults, 'later'),
+    ...defaultRoutes(endpoint, gateways, slot),
+    // The kernel lets the host's end send on a work queue that may be late, and until then drops what goes to the sandbox: hence
+    // `settle`. Only then do announcements get through, and setting the MAC address, even to what it is, makes the kernel announce.
+    { apply: { op: 'link.set', link: host, settle: true } },
+    { apply: { op: 'link.set', ns: slot, link: inside, mac }, ...(isKnown(network, endpoint) && { when: 'behind' }) },
   ]
+}
+
+/**
+ * Whether nobody can hold another MAC for an endpoint's address, for the address tells it. The announcement then only teaches the bridge
+ * where it is, and need not be waited for: it goes to every port. Behind an uplink are those who heard it from somebody else.
+ */
+function isKnown({ parent, adopted }: NetworkRecord, { mac, ipv4, ipv6 }: EndpointRecord): boolean {
+  return parent === undefined && adopted === undefined && ipv6 === undefined && ipv4 !== undefined && mac === macOfIpv4(ipv4.address)
 }
 
 /**

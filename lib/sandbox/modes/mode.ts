@@ -19,19 +19,22 @@ export interface ModeSteps {
     how: { readonly defaults: readonly Setting[]; readonly adopted?: NamespaceRef | undefined },
   ): Step[]
   /** What is done in it when the endpoints are there. */
-  settle?(): Step[]
+  settle?(record: SandboxRecord): Step[]
   /** Gives the namespace up. Absent things are fine. */
   leave(record: SandboxRecord, layout: Layout): Step[]
 }
+
+/** lo of the namespace that is `slot`. */
+export const loopbackUp: Step = { apply: { op: 'link.set', ns: slot, link: { name: 'lo', index: 1 }, up: true }, when: 'ahead' }
 
 /** A namespace of its own: made by us and visible to `ip netns`, or adopted and left as it is. */
 export const ownNamespace: ModeSteps = {
   enter: ({ name, netns }, _layout, { defaults, adopted }) => {
     const undo = { op: 'netns.delete', name, missingOk: true } as const
-    if (netns.owned) return [{ apply: { op: 'netns.create', name, slot, settings: defaults }, undo }]
+    if (netns.owned) return [{ apply: { op: 'netns.create', name, slot, settings: defaults }, undo, when: 'ahead' }, loopbackUp]
     return [openNamespace(netns, adopted), ...(netns.named ? [{ apply: { op: 'netns.attach', name, slot }, undo } as const] : [])]
   },
-  settle: () => [{ apply: { op: 'link.set', ns: slot, link: { name: 'lo', index: 1 }, up: true } }],
+  settle: ({ netns }) => (netns.owned ? [] : [loopbackUp]),
   leave: ({ name, netns }) =>
     netns.owned || netns.named ? [{ apply: { op: 'netns.delete', name, missingOk: true, ...inodeOf(netns) } }] : [],
 }

@@ -3,6 +3,7 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { openHost } from '../../../lib/index.js'
+import { atRest } from './at-rest.js'
 
 /** What a process holds. */
 export interface Footprint {
@@ -44,7 +45,8 @@ function kinds(): Record<string, number> {
 setFlagsFromString('--expose_gc')
 const collect = runInNewContext('gc') as () => void
 
-function tell(): void {
+async function tell(): Promise<void> {
+  await atRest()
   collect()
   const { rss, heapTotal, heapUsed } = process.memoryUsage()
   const footprint: Footprint = {
@@ -64,12 +66,12 @@ for (let turn = 0; turn < 3; turn++) {
   await host.sandboxes.removeAll(crowd)
 }
 for (let i = 0; i < 50; i++) await cycle('warm')
-tell()
+await tell()
 for (let i = 0; i < Number(cycles); i++) await cycle('box')
-tell()
+await tell()
 const names = Array.from({ length: Number(live) }, (_, i) => `live-${i}`)
 for (const name of names) await host.sandboxes.create({ name, network: 'lan', publish: ['80'] })
-tell()
+await tell()
 await host.sandboxes.removeAll(names)
-tell()
+await tell()
 await host.close()

@@ -6,6 +6,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { isNetmodeError, openHost } from '../../../lib/index.js'
 import { type ActName, acts } from '../acts.js'
+import { atRest } from './at-rest.js'
 
 /** What came of an act. */
 export interface Answer {
@@ -31,7 +32,9 @@ for await (const line of createInterface(process.stdin)) {
   } catch (error) {
     failed = isNetmodeError(error) ? { failed: error.code, undo: error.undo?.length ?? 0 } : { failed: String((error as Error).stack) }
   }
-  const answer: Answer = { ...failed, fired: existsSync('/meddle/off'), fds: readdirSync('/proc/self/fd').length }
+  const fired = existsSync('/meddle/off')
+  await atRest()
+  const answer: Answer = { ...failed, fired, fds: readdirSync('/proc/self/fd').length }
   process.stdout.write(`${JSON.stringify(answer)}\n`)
 }
 process.exit(0)

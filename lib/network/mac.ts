@@ -1,7 +1,7 @@
 /** MAC addresses for endpoints. */
 import { randomBytes } from 'node:crypto'
 import { invalid } from '../errors.js'
-import { formatIp, parseIp } from '../network/cidr.js'
+import { formatIp, parseIp } from './cidr.js'
 
 /**
  * Docker's default: `02:42:` and the IPv4 address, `172.17.0.2` → `02:42:ac:11:00:02`. An address that comes back
