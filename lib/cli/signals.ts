@@ -1,5 +1,6 @@
 /** SIGINT, SIGTERM and SIGHUP: each ends what is being done in an orderly way. */
 import type { ChildProcess } from 'node:child_process'
+import { setMaxListeners } from 'node:events'
 import { constants } from 'node:os'
 import { isatty } from 'node:tty'
 
@@ -29,6 +30,8 @@ export class Signals {
   #child: ChildProcess | undefined
 
   constructor() {
+    // As many as there are calls under way.
+    setMaxListeners(0, this.#controller.signal)
     for (const name of watched) process.on(name, this.#receive)
   }
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "netns/namespace.h"
+#include "netns/visit.h"
 #include "program/pool.h"
 #include "program/runner.h"
 #include "test/private_world.h"

@@ -18,7 +18,7 @@ let web: Sandbox
 
 beforeEach(async () => {
   machine = await freshHost()
-  host = await open(machine)
+  host = await open(machine, { repair: false })
   await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24', 'fd09::/64'], bridge: 'br-lan' })
   web = await host.sandboxes.create({ name: 'web', network: 'lan', publish: ['8080:80'] })
   await greet(web, '10.9.0.2', 80)
@@ -131,9 +131,6 @@ describe('rules of others', () => {
   })
 
   test('our own table gone, with nobody to guard it', async () => {
-    await host.close()
-    const { openHost } = await import('../../lib/index.js')
-    host = await openHost({ netns: machine.netns, stateDir: machine.stateDir, repair: false })
     await machine.nft('flush', 'ruleset')
     expect(await only('ruleset-gone')).toMatchObject({ severity: 'error', remedy: 'netmode recover' })
     expect((await host.recover()).repaired).toEqual(['ruleset'])

@@ -17,7 +17,7 @@ let between: Between
 
 beforeEach(async () => {
   machine = await freshHost()
-  ;({ host, between } = await openBetween(machine))
+  ;({ host, between } = await openBetween(machine, { repair: false }))
 })
 afterEach(async () => {
   between.change = plan => plan

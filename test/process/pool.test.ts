@@ -55,7 +55,14 @@ async function portrait(name: string): Promise<unknown> {
   const text = JSON.stringify(seen)
   expect(text).toContain(`netmode:${name}/lan`)
   const drawn = [id, id.slice(12), end, String(address)].reduce((rest, one) => rest.replaceAll(one, 'DRAWN'), text)
-  return JSON.parse(drawn.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME'))
+  return inOrder(JSON.parse(drawn.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')))
+}
+
+/** Links and elements stand in the order of what was drawn. */
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder).toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, inOrder(one)]))
 }
 
 /** Waits for the pool to be full again. */

@@ -1,7 +1,7 @@
 /** What a test puts between policy and kernel: plans are kept, changed, cut short. */
 
 import { openHostWith } from '../../lib/host.js'
-import { type Host, openHost } from '../../lib/index.js'
+import { type Host, type OpenHostOptions, openHost } from '../../lib/index.js'
 import type { Mechanism } from '../../lib/plan/mechanism.js'
 import type { Op, Plan } from '../../lib/plan/op.js'
 import type { PrivateHost } from './namespace.js'
@@ -58,18 +58,21 @@ export class Between implements Mechanism {
   }
 }
 
+/** How a test opens its host. Without `repair` nobody puts right what the test breaks, until it says so. */
+export type Opening = Pick<OpenHostOptions, 'repair'>
+
 /** The host of a test, worked from its state folder. */
-export function open(machine: PrivateHost): Promise<Host> {
-  return openHost({ netns: machine.netns, stateDir: machine.stateDir })
+export function open(machine: PrivateHost, opening: Opening = {}): Promise<Host> {
+  return openHost({ netns: machine.netns, stateDir: machine.stateDir, ...opening })
 }
 
 /** The same, with a `Between`. */
 export async function openBetween(
   machine: PrivateHost,
-  options: { readonly repair?: boolean } = {},
+  opening: Opening = {},
 ): Promise<{ readonly host: Host; readonly between: Between }> {
   let between: Between | undefined
-  const host = await openHostWith({ netns: machine.netns, stateDir: machine.stateDir, ...options }, real => {
+  const host = await openHostWith({ netns: machine.netns, stateDir: machine.stateDir, ...opening }, real => {
     between = new Between(real)
     return between
   })

@@ -1,7 +1,7 @@
 /** What tests of traffic begin with: a host that is open, and places on it and outside of it. */
 import { afterEach, beforeEach } from 'vitest'
 import type { Host, Sandbox, SandboxOptions } from '../../lib/index.js'
-import { open } from './between.js'
+import { type Opening, open } from './between.js'
 import { freshHost, type PrivateHost } from './namespace.js'
 import { addressOf, families, greet, Peer } from './peers.js'
 
@@ -15,11 +15,11 @@ export interface Stage {
 }
 
 /** Every test of the file gets a stage of its own, from which all is cleared away afterwards. */
-export function onStage(take: (stage: Stage) => void | Promise<void>): void {
+export function onStage(take: (stage: Stage) => void | Promise<void>, opening: Opening = {}): void {
   let stage: Stage
   beforeEach(async () => {
     const machine = await freshHost()
-    stage = { machine, host: await open(machine), self: new Peer(machine.netns), outside: new Peer(machine.outside.netns) }
+    stage = { machine, host: await open(machine, opening), self: new Peer(machine.netns), outside: new Peer(machine.outside.netns) }
     await take(stage)
   })
   afterEach(async () => {

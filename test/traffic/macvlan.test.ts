@@ -12,9 +12,12 @@ let machine: PrivateHost
 let host: Host
 let self: Peer
 let outside: Peer
-onStage(stage => {
-  ;({ machine, host, self, outside } = stage)
-})
+onStage(
+  stage => {
+    ;({ machine, host, self, outside } = stage)
+  },
+  { repair: false },
+)
 
 /** The host's own LAN: its outside neighbour is the router. */
 const lan = (macvlanMode: NonNullable<NetworkOptions['macvlanMode']>): NetworkOptions => ({

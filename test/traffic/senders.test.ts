@@ -26,7 +26,7 @@ let host: Host
 
 beforeEach(async () => {
   machine = await freshHost()
-  host = await openHost({ netns: machine.netns, stateDir: machine.stateDir })
+  host = await openHost({ netns: machine.netns, stateDir: machine.stateDir, repair: false })
   await host.networks.create({ name: 'lan', subnets: ['10.7.0.0/24', 'fd07::/64'], bridge: 'lan0' })
 })
 
