@@ -166,8 +166,22 @@ const kLook = [
 ]
 const kDivider = '--- next ---'
 
+/** The kernel puts an IPv6 address to use on a work queue, and only then has routes for it: resolves when that is over. */
+async function inUse(namespace: PrivateNamespace): Promise<void> {
+  for (;;) {
+    const links = await namespace.ipJson('-6', 'address', 'show', 'up', '-tentative')
+    const routes = await namespace.ipJson('-6', 'route', 'show', 'table', 'local', 'type', 'local')
+    const routed = new Set(routes.map(({ dst, dev }) => `${String(dst)} ${String(dev)}`))
+    // What is filtered out leaves an empty object.
+    const own = ({ ifname, addr_info }: (typeof links)[number]): string[] =>
+      (addr_info as { local?: string }[]).flatMap(({ local }) => (local ? `${local} ${String(ifname)}` : []))
+    if (links.flatMap(own).every(one => routed.has(one))) return
+  }
+}
+
 /** What this namespace (and the state folder) holds; see `Dump`. */
 export async function dump(namespace: PrivateNamespace, stateDir?: string): Promise<Dump> {
+  await inUse(namespace)
   const [looked, namespaces, state] = await Promise.all([
     namespace.run('sh', '-ec', kLook.join(`; echo '${kDivider}'; `)),
     readdir('/run/netns'),
