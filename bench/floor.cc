@@ -99,13 +99,11 @@ class Floor {
     const auto plan = binding::Read(text);
     if (!plan.bad.empty()) return Fail(EINVAL, "plan", plan.bad);
     const std::atomic<bool> cancelled = false;
-    program::Report report;
+    program::Runner runner(session_, cancelled);
     const std::int64_t start = Now();
-    {
-      program::Runner runner(session_, cancelled);
-      report = runner.Run(plan.steps);
-    }
+    program::Report report = runner.Run(plan.steps);
     const std::int64_t end = Now();
+    runner.Behind();
     if (!report.failure) return end - start;
     report.failure->error.detail += " (step " + std::to_string(report.failure->step) + ")";
     return std::unexpected(std::move(report.failure->error));
