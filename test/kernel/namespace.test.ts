@@ -136,6 +136,15 @@ describe.each(places)('%s', (_, place) => {
     expect(await verbs.links.set({ link: v0, mtu: 1300, rename: 'v0' })).toMatchObject({ name: 'v0', mtu: 1300 })
   })
 
+  requires('root', 'link:dummy').test('a dummy, which answers to its address', async () => {
+    const { index } = await verbs.links.add({ name: 'd0', kind: 'dummy', mtu: 1400, up: true })
+    await verbs.addresses.add({ link: 'd0', address: '192.0.2.1', prefix: 32 })
+    expect(await link(shell, 'd0')).toMatchObject({ ifindex: index, mtu: 1400, linkinfo: { info_kind: 'dummy' } })
+    expect(await shell.succeeds('ping', '-c', '1', '-W', '5', '192.0.2.1')).toBe(true)
+    expect(await verbs.links.delete({ link: 'd0' })).toBe(true)
+    expect(await shell.succeeds('ip', 'link', 'show', 'd0')).toBe(false)
+  })
+
   test('delete, by name and by index; false when there is none', async () => {
     const { index } = await verbs.links.add({ name: 'v0', kind: 'veth', peer: { name: 'v1' } })
     expect(await verbs.links.delete({ link: { name: 'v1', index: index + 1000 } })).toBe(false)
