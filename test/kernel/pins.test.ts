@@ -6,6 +6,7 @@ import { createServer, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect } from 'vitest'
 import type { CreatedSandbox, Host } from '../../lib/index.js'
+import { atRest } from '../setup/at-rest.js'
 import { open } from '../setup/between.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
@@ -21,6 +22,7 @@ beforeEach(async () => {
   host = await open(machine)
   web = await host.sandboxes.create({ name: 'web', ephemeral: true })
   // One end of a pair in the sandbox: the kernel takes it away when the namespace itself ends, and not before.
+  await atRest() // what comes behind the answer has the namespace open for a moment
   await machine.ip('link', 'add', 'witness', 'type', 'veth', 'peer', 'name', 'witness', 'netns', 'web')
 })
 afterEach(async () => {

@@ -3,7 +3,7 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { openHost } from '../../../lib/index.js'
-import { atRest } from './at-rest.js'
+import { atRest } from '../../setup/at-rest.js'
 
 /** What a process holds. */
 export interface Footprint {

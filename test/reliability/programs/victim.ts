@@ -5,8 +5,8 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { isNetmodeError, openHost } from '../../../lib/index.js'
+import { atRest } from '../../setup/at-rest.js'
 import { type ActName, acts } from '../acts.js'
-import { atRest } from './at-rest.js'
 
 /** What came of an act. */
 export interface Answer {
