@@ -40,7 +40,10 @@ export function reservePlan(
     ...linkFirewallSteps(firewall, name, endpoints),
     { apply: { op: 'netns.create', slot, settings: defaults } },
     loopbackUp,
-    ...endpoints.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults)),
+    // All in its turn: nobody waits for it, and behind the answer the namespace is no longer the plan's.
+    ...endpoints
+      .flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults))
+      .map(({ when: _, ...step }): Step => step),
     { apply: { op: 'netns.keep', key: name, slot } },
   ]
 }

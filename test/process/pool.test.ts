@@ -84,6 +84,16 @@ describe('what is taken', () => {
     expect([web.labels, web.ports.length, neighbor.ports]).toEqual([{ a: 'b' }, 2, []])
   })
 
+  test('has announced itself while it waited: the bridge knows where it is', async () => {
+    await host.networks.create({ name: 'four', subnets: ['10.8.0.0/24'], bridge: 'four0' })
+    await using pool = await host.sandboxes.pool({ size: 1, network: 'four' })
+    const known = async () =>
+      (await machine.run('bridge', 'fdb', 'show', 'br', 'four0')).split('\n').filter(line => line !== '' && !/permanent/.test(line))
+    const before = await known()
+    await using web = await pool.take({ name: 'web' })
+    expect(before).toEqual([expect.stringContaining(`${web.endpoints[0]?.mac} dev ${web.endpoints[0]?.hostIfname} `)])
+  })
+
   test('looks as if it had been created, inside and outside, and is removed as such', async () => {
     const before = await world()
     const pool = await host.sandboxes.pool({ size: 1, network: 'lan' })
