@@ -303,6 +303,8 @@ export interface LinkList {
   readonly ns?: Slot
   readonly name?: string
   readonly master?: LinkRef
+  /** Where links come and go all the while: the last list, which may lack some, instead of EINTR. */
+  readonly partialOk?: boolean
 }
 export interface AddressVerb {
   readonly op: 'address.add' | 'address.replace' | 'address.delete'

@@ -26,7 +26,8 @@ export interface Candidates {
 
 /** Links of ours are known by their group, which they have from birth. */
 export async function findStrays({ mechanism, layout }: Context, store: Store, signal?: AbortSignal): Promise<Candidates> {
-  const [links] = (await mechanism.run([{ apply: { op: 'link.list' } }], signal)) as [readonly Link[]]
+  // One that a partial list lacks is found the next time.
+  const [links] = (await mechanism.run([{ apply: { op: 'link.list', partialOk: true } }], signal)) as [readonly Link[]]
   return {
     links: links.filter(({ group }) => group === linkGroup),
     leases: await store.claims(layout.leases),

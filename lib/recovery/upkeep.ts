@@ -113,7 +113,7 @@ export class Upkeep {
    * known by the other end, which has no carrier then.
    */
   async sandboxesOf(indexes: ReadonlySet<number>, nsids: ReadonlySet<number>): Promise<readonly string[]> {
-    const [links] = (await this.#context.mechanism.run([{ apply: { op: 'link.list' } }])) as [readonly Link[]]
+    const links = await this.#hostLinks()
     return links
       .filter(
         ({ group, index, linkNetnsid, lowerUp }) => group === linkGroup && (!lowerUp || indexes.has(index) || nsids.has(linkNetnsid ?? -1)),
@@ -174,17 +174,18 @@ export class Upkeep {
     // One that netmode has made has its loopback device up: this is another, that somebody has given its name.
     if (isEntered && record.netns.owned && !inside.links.some(({ loopback, up }) => loopback && up)) return 'stuck'
     const { layout } = this.#context
+    const links = await this.#hostLinks(signal)
     const plan = [
       lockRoot(layout, 'shared'),
       { apply: { op: 'lock', path: layout.sandbox(record.name), mode: 'exclusive', immediate } } as const,
       expectRecord(layout, record),
       ...(isEntered ? [openNamespace(record.netns)] : []),
-      ...expected.flatMap(one => this.#remake(record, one, seen)),
+      ...expected.flatMap(one => this.#remake(record, one, seen, links)),
     ]
     return { plan, last: false }
   }
 
-  #remake({ name }: SandboxRecord, { endpoint, steps }: Expected, seen: Seen): Step[] {
+  #remake({ name }: SandboxRecord, { endpoint, steps }: Expected, seen: Seen, hostLinks: readonly Link[]): Step[] {
     if (isWhole(steps, seen)) return []
     if (hasLinks(steps, seen)) return again(steps, true)
     // What is left of it may have another name or be elsewhere; with one end all of it goes. Inside it is known by its MAC.
@@ -192,7 +193,7 @@ export class Upkeep {
     const isOurs = (link: Link) => link.group === linkGroup && (link.alias === alias || link.name === endpoint.hostIfname)
     const isOursInside = ({ kind, mac }: Link) => kind === 'veth' && mac === endpoint.mac
     return [
-      ...deletion(seen(undefined).links.filter(isOurs)),
+      ...deletion(hostLinks.filter(isOurs)),
       ...deletion(seen(slot).links.filter(isOursInside), { ns: slot }),
       ...deleteLinksIn(slot, [endpoint], true),
       ...again(steps, false),
@@ -210,16 +211,39 @@ export class Upkeep {
     })
   }
 
-  /** What the host holds of what these steps are about. */
+  /**
+   * What the host holds of what these steps are about. Asked for by name: a list of all links takes the longer the more sandboxes there
+   * are, and is never whole where links come and go.
+   */
   async #facts(steps: readonly Step[], signal?: AbortSignal): Promise<Facts> {
     const ops = steps.map(({ apply }) => apply)
+    const names = [...new Set(ops.flatMap(hostNames))]
+    const found = await this.#context.mechanism.run(
+      names.map(name => ({ apply: { op: 'link.list', name } }) as const),
+      signal,
+    )
+    const links = (found as readonly (readonly Link[])[]).flat()
+    const addressed = new Set(ops.flatMap(op => (op.op === 'address.add' && op.ns === undefined ? [op.link.name] : [])))
+    const addresses = links
+      .filter(({ name }) => addressed.has(name))
+      .map(({ name, index }) => ({ op: 'address.list', link: { name, index } }) as const)
     const routes = new Map(ops.flatMap(op => (op.op === 'route.add' && op.ns === undefined ? [routeList(op)] : [])))
-    const wish: Op[] = [{ op: 'link.list' }, { op: 'address.list' }, ...routes.values()]
-    const [links, addresses, ...lists] = await this.#context.mechanism.run(
+    const wish = [...addresses, ...routes.values()]
+    if (wish.length === 0) return { ...nothing, links }
+    const lists = await this.#context.mechanism.run(
       wish.map(apply => ({ apply })),
       signal,
     )
-    return { links: links as readonly Link[], addresses: addresses as readonly Address[], routes: (lists as (readonly Route[])[]).flat() }
+    return {
+      links,
+      addresses: (lists.slice(0, addresses.length) as (readonly Address[])[]).flat(),
+      routes: (lists.slice(addresses.length) as (readonly Route[])[]).flat(),
+    }
+  }
+
+  async #hostLinks(signal?: AbortSignal): Promise<readonly Link[]> {
+    const [links] = await this.#context.mechanism.run([{ apply: { op: 'link.list', partialOk: true } }], signal)
+    return links as readonly Link[]
   }
 
   /** undefined: its namespace can't be entered any more. */
@@ -243,6 +267,23 @@ export class Upkeep {
       // A link that is there by now was made by another process, which has seen the same.
       return /^(lock|expect\.|link\.add)/.test(error.op.op) ? 'overtaken' : 'failed'
     }
+  }
+}
+
+/** The links on the host that `isWhole` and `hasLinks` look for, for one op. */
+function hostNames(op: Op): readonly string[] {
+  if ('ns' in op && op.ns !== undefined) return []
+  switch (op.op) {
+    case 'tap.add':
+      return [op.name]
+    case 'link.add':
+    case 'link.set':
+      return [op.op === 'link.add' ? op.name : (op.name ?? op.link.name), ...(op.master ? [op.master.name] : [])]
+    case 'address.add':
+    case 'route.add':
+      return op.link ? [op.link.name] : []
+    default:
+      return []
   }
 }
 

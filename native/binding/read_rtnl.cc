@@ -187,7 +187,10 @@ rtnl::LinkDelete ReadLinkDelete(Object &object) {
 }
 
 rtnl::LinkList ReadLinkList(Object &object) {
-  return {.ns = ReadNs(object), .name = object.OptionalString("name"), .master = OptionalLinkRef(object, "master")};
+  return {.ns = ReadNs(object),
+          .name = object.OptionalString("name"),
+          .master = OptionalLinkRef(object, "master"),
+          .partial_ok = object.Flag("partialOk")};
 }
 
 rtnl::AddressVerb ReadAddressVerb(Object &object) {

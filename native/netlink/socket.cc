@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -21,6 +22,7 @@ constexpr std::size_t kAckCost = 1280;            // bytes of SO_RCVBUF that an 
 constexpr std::size_t kReplyCost = 8 << 10;       // the same for an echo or a GET reply with its ack
 constexpr int kAnswerTimeout = 10'000;            // milliseconds; the answer is there when sendmsg returns, so this is for the worst
 constexpr int kDumpAttempts = 16;
+constexpr std::chrono::milliseconds kDumpTime{500};
 
 int GetOption(int fd, int name) {
   int value = 0;
@@ -129,13 +131,16 @@ Result<void> Socket::SendAndCollect(Batch &batch, std::size_t first, std::size_t
   return {};
 }
 
-Result<void> Socket::Dump(Batch &request, const OnMessage &on_message, const std::function<void()> &restart) {
+Result<void> Socket::Dump(Batch &request, const OnMessage &on_message, const std::function<void()> &restart, WhenDisturbed when) {
   if (request.Entries().size() != 1) return Fail(EINVAL, "netlink.dump", "a dump is one message");
-  for (int attempt = 0; attempt < kDumpAttempts; ++attempt) {
+  // A number of attempts is no measure: a short list is interrupted seldom, and a long one takes a moment between two changes.
+  const auto deadline = std::chrono::steady_clock::now() + kDumpTime;
+  for (int attempt = 1;; ++attempt) {
     const Result<bool> whole = DumpOnce(request, on_message);
     if (!whole) return std::unexpected(whole.error());
-    if (*whole) return {};
+    if (*whole || (when == WhenDisturbed::kTakeLast && attempt == kDumpAttempts)) return {};
     if (restart) restart();
+    if (attempt >= kDumpAttempts && std::chrono::steady_clock::now() >= deadline) break;
   }
   return Fail(EINTR, "netlink.dump", "the kernel's tables kept changing");
 }

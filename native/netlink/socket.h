@@ -30,6 +30,9 @@ struct Failure {
   Error error;  // code, detail (extended ack), offset; syscall is left to the caller
 };
 
+// What becomes of a dump that the kernel called interrupted each time.
+enum class WhenDisturbed { kFail, kTakeLast };
+
 class Socket {
  public:
   // Opens in the namespace of the calling thread, with CAP_ACK, EXT_ACK and strict checking on.
@@ -44,8 +47,10 @@ class Socket {
   [[nodiscard]] Result<std::vector<Failure>> Execute(Batch &batch, const OnReply &on_reply = {});
 
   // Runs one dump request (a batch of one message; NLM_F_DUMP is set here, NLM_F_ACK taken off). Starts over when the kernel says that it
-  // was interrupted (NLM_F_DUMP_INTR), up to 16 times, then EINTR; `restart` lets the caller drop what it collected.
-  [[nodiscard]] Result<void> Dump(Batch &request, const OnMessage &on_message, const std::function<void()> &restart);
+  // was interrupted (NLM_F_DUMP_INTR); `restart` lets the caller drop what it collected. EINTR after half a second of that, or, with
+  // kTakeLast and after a few times, what the last one had.
+  [[nodiscard]] Result<void> Dump(Batch &request, const OnMessage &on_message, const std::function<void()> &restart,
+                                  WhenDisturbed when = WhenDisturbed::kFail);
 
   [[nodiscard]] int Fd() const noexcept { return fd_.Get(); }
 

@@ -270,7 +270,7 @@ bool Runner::MayBeDone(const Op &op) {
   const std::string &slot = add->born_in ? *add->born_in : add->ns;
   const auto socket = Rtnl(slot);
   if (!socket || !add->group) return false;
-  const auto links = rtnl::List(**socket, rtnl::LinkList{.ns = slot, .name = add->name, .master = {}}, *this);
+  const auto links = rtnl::List(**socket, rtnl::LinkList{.ns = slot, .name = add->name, .master = {}, .partial_ok = false}, *this);
   return links && links->size() == 1 && links->front().group == *add->group;
 }
 

@@ -12,7 +12,8 @@ namespace netmode::rtnl {
 // Runs a dump and appends what `parse` makes of each payload to `found`; what it does not understand, or what `wanted` refuses,
 // is left out. After an error `found` is as before.
 template <class T, class Parse, class Wanted>
-[[nodiscard]] Result<void> DumpInto(netlink::Socket &socket, netlink::Batch &request, std::vector<T> &found, Parse parse, Wanted wanted) {
+[[nodiscard]] Result<void> DumpInto(netlink::Socket &socket, netlink::Batch &request, std::vector<T> &found, Parse parse, Wanted wanted,
+                                    netlink::WhenDisturbed when = netlink::WhenDisturbed::kFail) {
   const std::size_t before = found.size();
   const auto forget = [&] { found.resize(before); };
   Result<void> dumped = socket.Dump(
@@ -22,7 +23,7 @@ template <class T, class Parse, class Wanted>
         if (object && wanted(*object)) found.push_back(std::move(*object));
         return {};
       },
-      forget);
+      forget, when);
   if (!dumped) forget();
   return dumped;
 }

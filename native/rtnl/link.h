@@ -79,6 +79,7 @@ struct LinkList {
   std::string ns;
   std::optional<std::string> name;
   std::optional<LinkRef> master;
+  bool partial_ok = false;
 };
 
 struct LinkStats {
@@ -137,7 +138,8 @@ struct CreatedLink {
 // be deleted gives a failure; the others are gone.
 [[nodiscard]] Result<std::vector<netlink::Failure>> Delete(netlink::Socket &socket, const LinkDelete &op, Names &names, std::size_t tag);
 
-// `ip -d -s link show`. An unknown name gives an empty list; a master that is gone, ENODEV.
+// `ip -d -s link show`. An unknown name gives an empty list; a master that is gone, ENODEV. `partial_ok`: where links come and go all the
+// while, what was found the last time, which may lack some.
 [[nodiscard]] Result<std::vector<Link>> List(netlink::Socket &socket, const LinkList &op, Names &names);
 
 // The link of an RTM_NEWLINK or RTM_DELLINK payload; nothing if it is malformed.

@@ -185,7 +185,10 @@ Result<std::vector<Link>> List(netlink::Socket &socket, const LinkList &op, Name
   if (master) request.PutInteger(IFLA_MASTER, *master);
   request.End();
   std::vector<Link> links;
-  if (Result<void> dumped = DumpInto(socket, request, links, ParseLink, wanted); !dumped) return std::unexpected(std::move(dumped.error()));
+  const auto when = op.partial_ok ? netlink::WhenDisturbed::kTakeLast : netlink::WhenDisturbed::kFail;
+  if (Result<void> dumped = DumpInto(socket, request, links, ParseLink, wanted, when); !dumped) {
+    return std::unexpected(std::move(dumped.error()));
+  }
   return links;
 }
 

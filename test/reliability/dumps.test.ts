@@ -48,3 +48,38 @@ test(`${lists} lists of ${2 * pairs} links`, { timeout: 3_600_000 }, async () =>
   expect(refused).toBeLessThan(lists / 2)
   score(3, `${lists} lists of ${2 * pairs} links under churn`, `0 partial, ${refused} refused with an error, ${met} met a passing link`)
 })
+
+const opens = isLong ? 1000 : 100
+const dying = isLong ? 900 : 250
+
+test(`${opens} openings beside ${2 * dying} links, some of which come and go`, { timeout: 3_600_000 }, async () => {
+  await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] })
+  const [kept, broken] = [
+    await host.sandboxes.create({ name: 'kept', network: 'lan' }),
+    await host.sandboxes.create({ name: 'broken', network: 'lan' }),
+  ]
+  await host.close()
+  const crowd = Array.from({ length: dying }, (_, i) => `link add a${i} type veth peer name b${i}\nlink set a${i} up\nlink set b${i} up\n`)
+  await writeFile('/run/links', crowd.join(''))
+  await machine.ip('-batch', '/run/links')
+  // Without end: addresses, and now and then a link. A list of all addresses is hardly ever left alone.
+  const address = 'address add 203.0.113.1/32 dev a0\naddress delete 203.0.113.1/32 dev a0\n'
+  await writeFile('/run/churn', `${address.repeat(200)}link add churn type veth peer name nruhc\nlink delete churn\n`)
+  const churning = machine.spawn('sh', ['-c', 'while ip -batch /run/churn; do :; done'], { stdio: 'ignore' })
+  let longest = 0
+  for (let i = 0; i < opens; i++) {
+    // Now and then there is something to put right.
+    if (i % 20 === 10) await machine.ip('link', 'delete', broken.endpoints[0]?.hostIfname ?? '')
+    const from = performance.now()
+    host = await open(machine)
+    longest = Math.max(longest, performance.now() - from)
+    const found = await host.namespace.links.list({ name: broken.endpoints[0]?.hostIfname ?? '' })
+    expect(found).toHaveLength(1)
+    await host.close()
+  }
+  host = await open(machine)
+  churning.kill('SIGKILL')
+  expect(await host.recover()).toEqual({ rolledBack: [], repaired: [], damaged: [] })
+  await host.sandboxes.removeAll([kept.name, broken.name])
+  score(3, `${opens} openings beside ${2 * dying} links, some coming and going`, `0 failed; the longest took ${longest.toFixed(0)} ms`)
+})
