@@ -29,6 +29,7 @@ import type { Identity, NftListing } from './native.js'
 import { Networks, notFound } from './network/networks.js'
 import { explain } from './plan/explain.js'
 import { KernelMechanism, type Mechanism, PlanFailure } from './plan/mechanism.js'
+import type { ClaimGroups, ClaimList, FileLook, Sights } from './plan/op.js'
 import { translate } from './plan/translate.js'
 import { Guard, type Lost } from './recovery/guard.js'
 import { Recoverer } from './recovery/recovery.js'
@@ -86,7 +87,7 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
     const firewall = new Firewall(rules, tables.length > 0, config.iptables)
     const parts = { mechanism, layout, config, netnsPath, identity, bridgeFilter }
     const host = new OpenHost(parts, firewall, await thisProcess(), { nameService, repair })
-    if (repair) await host.recover({ ...(signal && { signal }) })
+    if (repair) await host.putInOrder(signal)
     await host.nameService.begin()
     return host as unknown as Host
   } catch (error) {
@@ -136,7 +137,18 @@ class OpenHost {
     process: ProcessIdentity,
     { nameService, repair }: { readonly nameService: boolean; readonly repair: boolean },
   ) {
-    const store = new Store(parts.layout)
+    const { mechanism } = parts
+    const trip = async (apply: FileLook | ClaimList) => {
+      try {
+        return (await mechanism.run([{ apply }]))[0]
+      } catch (error) {
+        throw translate(error)
+      }
+    }
+    const store = new Store(parts.layout, {
+      files: async op => (await trip(op)) as Sights,
+      claims: async op => (await trip(op)) as ClaimGroups,
+    })
     const resolver = new HostResolver()
     const care = repair ? () => this.#guard.start() : () => {}
     const context: Context = { ...parts, names: { ready: ids => this.nameService.ready(ids) }, care }
@@ -156,18 +168,24 @@ class OpenHost {
     this.#recoverer = new Recoverer(context, store, this.networks, ground, this.#upkeep)
     this.#guard = new Guard(context, firewall.enabled, {
       ruleset: () => this.#recoverer.repairRuleset(),
-      links: lost => this.#putRight(lost),
+      links: (lost, closing) => this.#putRight(lost, closing),
     })
     firewall.onGone(() => this.#recoverer.rebuildRuleset())
     if (firewall.there || store.isInUse()) care()
   }
 
-  /** What others have taken from under sandboxes. */
-  async #putRight(lost: Lost | undefined): Promise<void> {
+  /** At the opening: what a dead process has left, now. What somebody may have taken from sandboxes meanwhile the guard sees to afterwards. */
+  async putInOrder(signal?: AbortSignal): Promise<void> {
+    await this.#recoverer.recover(signal, { inside: false })
+    if (this.#store.isInUse()) this.#guard.lookAround()
+  }
+
+  /** What others have taken from under sandboxes. `closing`: looks no further. */
+  async #putRight(lost: Lost | undefined, closing: AbortSignal): Promise<void> {
     const upkeep = this.#upkeep
     if (lost === undefined) {
       await upkeep.checkNetworks()
-      await upkeep.checkSandboxes()
+      await upkeep.checkAllSandboxes({ signal: closing })
       return
     }
     const { sandboxes, indexes, nsids, networks } = lost

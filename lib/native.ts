@@ -5,7 +5,7 @@ import bindings from 'bindings'
 
 import { fail } from './errors.js'
 import type { Address, Counter, Link, Neighbor, Route, Rule, Ruleset } from './plan/kernel-objects.js'
-import type { Datum, NetnsCreate, Plan } from './plan/op.js'
+import type { ClaimGroups, Datum, NetnsCreate, Plan, Sights } from './plan/op.js'
 
 /** An op that failed; `errno` is positive here. */
 export interface Trouble {
@@ -36,6 +36,8 @@ export interface NftListing {
     /** Where the set counts. */
     readonly counter?: Counter
   }[]
+  /** Key in words (its parts with blanks between them), packets, bytes; and so on. */
+  readonly counts?: readonly (string | number)[]
 }
 
 /** What an op answers: nothing, a sysctl's value, an index or a count, or what was listed. */
@@ -45,6 +47,8 @@ export type Output =
   | number
   | Identity
   | NftListing
+  | Sights
+  | ClaimGroups
   | Ruleset
   | readonly Link[]
   | readonly Address[]

@@ -58,6 +58,24 @@ export interface FileWrite {
   readonly text: string
   readonly how: 'create' | 'replace' | 'overwrite'
 }
+/**
+ * What is at each of these paths: a version, which changes with whatever changes there, and with `known` (one version for each path, ''
+ * where there is none) the texts of those files that have another one by now.
+ */
+export interface FileLook {
+  readonly op: 'file.look'
+  readonly paths: readonly string[]
+  readonly known?: readonly string[]
+}
+/** What `file.look` answers: version and text of the first path, and so on. A version is missing where something has just been changed. */
+export type Sights = readonly (string | undefined)[]
+/** All claims `<path>/<group>/<name>`. */
+export interface ClaimList {
+  readonly op: 'claim.list'
+  readonly path: string
+}
+/** What `claim.list` answers: of each group the names and holders, in turns. */
+export type ClaimGroups = readonly { readonly group: string; readonly claims: readonly string[] }[]
 /** Fails with EEXIST if there is anything at the path. */
 export interface ExpectAbsent {
   readonly op: 'expect.absent'
@@ -476,6 +494,8 @@ export interface NftList {
   readonly family: NftFamily
   readonly table?: string
   readonly set?: string
+  /** Of a set, only what its elements have counted, if anything. Default false. */
+  readonly counts?: boolean
 }
 /** `nft list ruleset`, as far as it decides about packets: chains and rules, of others too. Of one family, or one table. */
 export interface NftRules {
@@ -503,6 +523,8 @@ export type Op =
   | FileWrite
   | FileRemove
   | FileRename
+  | FileLook
+  | ClaimList
   | ExpectAbsent
   | ExpectNames
   | ExpectUnchanged

@@ -78,8 +78,13 @@ function isThere(op: Op, seen: Seen): boolean {
   }
 }
 
+/** Of a host's links, of which there may be a thousand. */
+const byName = new WeakMap<readonly Link[], ReadonlyMap<string, Link>>()
+
 function find({ links }: Facts, { name }: Pick<LinkRef, 'name'>): Link | undefined {
-  return links.find(link => link.name === name)
+  const known = byName.get(links) ?? new Map(links.map(link => [link.name, link]))
+  byName.set(links, known)
+  return known.get(name)
 }
 
 function isMade({ ns, name, peer }: LinkAdd, seen: Seen): boolean {

@@ -28,12 +28,14 @@ export interface Candidates {
 export async function findStrays({ mechanism, layout }: Context, store: Store, signal?: AbortSignal): Promise<Candidates> {
   // One that a partial list lacks is found the next time.
   const [links] = (await mechanism.run([{ apply: { op: 'link.list', partialOk: true } }], signal)) as [readonly Link[]]
+  const leases = await store.claims(layout.leases)
+  const ports = await store.claims(layout.ports)
   return {
     links: links.filter(({ group }) => group === linkGroup),
-    leases: await store.claims(layout.leases),
-    ports: await store.claims(layout.ports),
-    networkIds: await store.networkIds(),
-    emptyPorts: await store.portsWithoutClaim(),
+    leases: leases.claims,
+    ports: ports.claims,
+    networkIds: [...new Set([...leases.claims.map(({ group }) => group), ...leases.empty])],
+    emptyPorts: ports.empty,
   }
 }
 

@@ -5,7 +5,7 @@ import type { Networks } from '../network/networks.js'
 import type { Address, Link, Route } from '../plan/kernel-objects.js'
 import { linkGroup } from '../plan/link-group.js'
 import { PlanFailure } from '../plan/mechanism.js'
-import type { Op, Plan, RouteList, Step } from '../plan/op.js'
+import type { NetnsOpen, Op, Plan, RouteList, Step } from '../plan/op.js'
 import { gatewayEndpoint } from '../sandbox/gateway.js'
 import { held } from '../sandbox/held.js'
 import { openNamespace, slot } from '../sandbox/modes/mode.js'
@@ -20,6 +20,9 @@ import { hasNamespace, namespaceNames } from './judgement.js'
 
 /** How often a sandbox is looked at anew because somebody else was at work on it. */
 const attempts = 20
+
+/** Namespaces that one plan looks into. */
+const visited = 32
 
 const nothing: Facts = { links: [], addresses: [], routes: [] }
 
@@ -90,15 +93,49 @@ export class Upkeep {
     return { drifted: names, repaired: names.filter(name => !this.#broken.has(name)) }
   }
 
-  /** Looks at these sandboxes, or all; answers the names of those that were put right. `immediate`: passes over who is at work. */
+  /** Looks at these sandboxes; answers the names of those that were put right. `immediate`: passes over who is at work. */
   async checkSandboxes(
-    names?: Iterable<string>,
+    names: Iterable<string>,
     { immediate = false, signal }: { immediate?: boolean; signal?: AbortSignal | undefined } = {},
-  ) {
-    const repaired = await Promise.all(
-      [...(names ?? (await this.#store.sandboxNames()))].map(async name => ((await this.#check(name, immediate, signal)) ? [name] : [])),
-    )
+  ): Promise<readonly string[]> {
+    const repaired = await Promise.all([...names].map(async name => ((await this.#check(name, immediate, signal)) ? [name] : [])))
     return repaired.flat()
+  }
+
+  /**
+   * Looks at all of them: what they have in common once, and into many namespaces in one trip. Only where something may be wrong is there a
+   * second look.
+   */
+  async checkAllSandboxes(how: { immediate?: boolean; signal?: AbortSignal | undefined } = {}): Promise<readonly string[]> {
+    const { signal } = how
+    const { records } = await this.#store.sandboxes()
+    const ready = records.filter(({ phase }) => phase === 'ready')
+    const namespaces = await namespaceNames()
+    const networks = new Map((await this.#store.networks()).records.map(record => [record.name, record]))
+    const expected = ready.map(record => ({ record, steps: this.#expectedOn(record, networks).flatMap(({ steps }) => steps) }))
+    const host = await this.#facts(
+      expected.flatMap(({ steps }) => steps),
+      signal,
+    )
+    const whole = new Set<string>()
+    for (let at = 0; at < expected.length; at += visited) {
+      const group = expected.slice(at, at + visited)
+      const insides = await this.#insides(
+        group.filter(({ steps }) => isEntered(steps)).map(({ record }) => record),
+        signal,
+      )
+      for (const { record, steps } of group) {
+        if (this.#drifted.has(record.name) || record.endpoints.some(({ network }) => this.#broken.has(network))) continue
+        if (!(await hasNamespace(record, namespaces))) continue
+        const inside = isEntered(steps) ? insides?.get(record.name) : nothing
+        if (inside !== undefined && isWhole(steps, ns => (ns === undefined ? host : inside))) whole.add(record.name)
+      }
+    }
+    signal?.throwIfAborted()
+    return this.checkSandboxes(
+      (await this.#store.sandboxNames()).filter(name => !whole.has(name)),
+      how,
+    )
   }
 
   /** Sandboxes on networks of these names. */
@@ -165,21 +202,20 @@ export class Upkeep {
     const expected = await this.#expected(record)
     if (expected.length === 0) return 'fine'
     const steps = expected.flatMap(one => one.steps)
-    // A TAP on the host has nothing in any namespace.
-    const isEntered = steps.some(({ apply }) => 'ns' in apply && apply.ns === slot)
-    const [host, inside] = await Promise.all([this.#facts(steps, signal), isEntered ? this.#inside(record, signal) : nothing])
+    const entered = isEntered(steps)
+    const [host, inside] = await Promise.all([this.#facts(steps, signal), entered ? this.#inside(record, signal) : nothing])
     if (inside === undefined) return 'fine' // gone by now: its links go too, and tell of it
     const seen: Seen = ns => (ns === undefined ? host : inside)
     if (isWhole(steps, seen)) return record.endpoints.some(({ network }) => this.#broken.has(network)) ? 'stuck' : 'fine'
     // One that netmode has made has its loopback device up: this is another, that somebody has given its name.
-    if (isEntered && record.netns.owned && !inside.links.some(({ loopback, up }) => loopback && up)) return 'stuck'
+    if (entered && record.netns.owned && !inside.links.some(({ loopback, up }) => loopback && up)) return 'stuck'
     const { layout } = this.#context
     const links = await this.#hostLinks(signal)
     const plan = [
       lockRoot(layout, 'shared'),
       { apply: { op: 'lock', path: layout.sandbox(record.name), mode: 'exclusive', immediate } } as const,
       expectRecord(layout, record),
-      ...(isEntered ? [openNamespace(record.netns)] : []),
+      ...(entered ? [openNamespace(record.netns)] : []),
       ...expected.flatMap(one => this.#remake(record, one, seen, links)),
     ]
     return { plan, last: false }
@@ -200,11 +236,16 @@ export class Upkeep {
     ]
   }
 
+  async #expected(sandbox: SandboxRecord): Promise<readonly Expected[]> {
+    const names = [...new Set(sandbox.endpoints.map(({ network }) => network))]
+    const records = await Promise.all(names.map(name => this.#store.network(name)))
+    return this.#expectedOn(sandbox, new Map(names.map((name, i) => [name, records[i]])))
+  }
+
   /** The endpoints whose networks are there. */
-  async #expected({ name, endpoints }: SandboxRecord): Promise<readonly Expected[]> {
-    const networks = await Promise.all(endpoints.map(({ network }) => this.#store.network(network)))
-    return endpoints.flatMap((endpoint, i): Expected[] => {
-      const record = networks[i]
+  #expectedOn({ name, endpoints }: SandboxRecord, networks: ReadonlyMap<string, NetworkRecord | undefined>): readonly Expected[] {
+    return endpoints.flatMap((endpoint): Expected[] => {
+      const record = networks.get(endpoint.network)
       if (record?.id !== endpoint.networkId || record.phase !== 'ready') return []
       const gateways = ([4, 6] as const).filter(family => gatewayEndpoint(endpoints, family) === endpoint)
       return [{ endpoint, steps: attachSteps(this.#ground, name, endpoint, { record, deviceIndex: undefined }, gateways) }]
@@ -258,6 +299,27 @@ export class Upkeep {
     }
   }
 
+  /** What is in the namespaces of these, by their names; undefined where one of them can't be entered. */
+  async #insides(records: readonly SandboxRecord[], signal?: AbortSignal): Promise<ReadonlyMap<string, Facts> | undefined> {
+    const lists = (['link.list', 'address.list', 'route.list'] as const).map(op => ({ op }))
+    const plan = records.flatMap(({ name, netns }): Plan => {
+      const { apply } = openNamespace(netns)
+      return [{ apply: { ...apply, slot: name } as NetnsOpen }, ...lists.map(({ op }) => ({ apply: { op, ns: name } }))]
+    })
+    try {
+      const outputs = await this.#context.mechanism.run(plan, signal)
+      return new Map(
+        records.map(({ name }, i) => {
+          const [links, addresses, routes] = outputs.slice((lists.length + 1) * i + 1)
+          return [name, { links, addresses, routes } as Facts]
+        }),
+      )
+    } catch (error) {
+      if (error instanceof PlanFailure) return undefined
+      throw error
+    }
+  }
+
   async #try(plan: Plan, signal?: AbortSignal): Promise<'done' | 'overtaken' | 'failed'> {
     try {
       await this.#context.mechanism.run(plan, signal)
@@ -285,6 +347,11 @@ function hostNames(op: Op): readonly string[] {
     default:
       return []
   }
+}
+
+/** A TAP on the host has nothing in any namespace. */
+function isEntered(steps: readonly Step[]): boolean {
+  return steps.some(({ apply }) => 'ns' in apply && apply.ns === slot)
 }
 
 function deletion(found: readonly Link[], at: { readonly ns?: typeof slot } = {}): Step[] {

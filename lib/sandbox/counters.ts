@@ -12,13 +12,25 @@ import { mappings } from './steps.js'
 
 const nothing: Counter = { packets: 0, bytes: 0 }
 
-/** Set and key, as JSON → what was counted. */
+/** Set and key, in words → what was counted. */
 type Counts = ReadonlyMap<string, Counter>
+
+/** Where the two counts of a port are: of its connections, and of what went through. */
+interface Places {
+  readonly port: PortRecord
+  readonly entrance: Place | undefined
+  readonly traffic: Place | undefined
+}
+interface Place {
+  readonly set: string
+  readonly id: string
+}
 
 /** A set is listed as a whole, so whoever asks while one look is under way shares the next one with all the others. */
 export class PortCounters {
   readonly #mechanism: Mechanism
   readonly #wanted = new Set<string>()
+  readonly #places = new WeakMap<SandboxRecord, readonly Places[]>()
   #next: Promise<Counts> | undefined
   #current: Promise<unknown> = Promise.resolve()
 
@@ -29,16 +41,30 @@ export class PortCounters {
   /** One for each port of the sandbox, in their order. All zero while the ruleset is gone, or where a port leads nowhere. */
   async of(record: SandboxRecord, signal?: AbortSignal): Promise<readonly PortCounter[]> {
     if (record.ports.length === 0) return []
-    const elements = new Map(record.ports.map(port => [port, elementsOf(record, port)]))
-    const counts = await this.#look([...elements.values()].flat().map(({ set }) => set))
+    const places = this.#placesOf(record)
+    const counts = await this.#look(places.flatMap(({ entrance, traffic }) => [entrance?.set ?? [], traffic?.set ?? []].flat()))
     signal?.throwIfAborted()
-    const countOf = (element: NftElementVerb | undefined): Counter =>
-      (element && counts.get(JSON.stringify([element.set, element.key]))) ?? nothing
-    return record.ports.map(port => {
-      const entrance = countOf(elements.get(port)?.find(({ set }) => /^(?:publish|limited)/.test(set)))
-      const traffic = countOf(elements.get(port)?.find(({ set }) => set.startsWith('exposed')))
-      return { ...port, connections: entrance.packets, packets: traffic.packets, bytes: traffic.bytes }
+    const countOf = (place: Place | undefined): Counter => (place && counts.get(place.id)) ?? nothing
+    return places.map(({ port, entrance, traffic }) => {
+      const { packets, bytes } = countOf(traffic)
+      return { ...port, connections: countOf(entrance).packets, packets, bytes }
     })
+  }
+
+  /** Worked out once for each record that is kept in memory. */
+  #placesOf(record: SandboxRecord): readonly Places[] {
+    const known = this.#places.get(record)
+    if (known !== undefined) return known
+    const places = record.ports.map((port): Places => {
+      const elements = elementsOf(record, port)
+      return {
+        port,
+        entrance: placeOf(elements.find(({ set }) => /^(?:publish|limited)/.test(set))),
+        traffic: placeOf(elements.find(({ set }) => set.startsWith('exposed'))),
+      }
+    })
+    this.#places.set(record, places)
+    return places
   }
 
   #look(sets: readonly string[]): Promise<Counts> {
@@ -55,12 +81,17 @@ export class PortCounters {
 }
 
 async function readCounts(mechanism: Mechanism, sets: readonly string[]): Promise<Counts> {
-  const counts = new Map<string, Counter>()
+  const all = new Map<string, Counter>()
   const listings = await list(mechanism, sets)
-  for (const [i, { elements = [] }] of listings.entries()) {
-    for (const { key, counter = nothing } of elements) counts.set(JSON.stringify([sets[i], key]), counter)
+  for (const [i, { counts = [] }] of listings.entries()) {
+    for (let at = 0; at < counts.length; at += 3)
+      all.set(`${sets[i]} ${counts[at]}`, { packets: Number(counts[at + 1]), bytes: Number(counts[at + 2]) })
   }
-  return counts
+  return all
+}
+
+function placeOf(element: NftElementVerb | undefined): Place | undefined {
+  return element && { set: element.set, id: [element.set, ...element.key.flatMap(datum => Object.values(datum))].join(' ') }
 }
 
 /** What a port has put into sets that count. */
@@ -73,7 +104,7 @@ function elementsOf(record: SandboxRecord, port: PortRecord): NftElementVerb[] {
 async function list(mechanism: Mechanism, sets: readonly string[]): Promise<readonly NftListing[]> {
   if (sets.length === 0) return []
   try {
-    const plan = sets.map(set => ({ apply: { op: 'nft.list', family: 'inet', table: tableName, set } }) as const)
+    const plan = sets.map(set => ({ apply: { op: 'nft.list', family: 'inet', table: tableName, set, counts: true } }) as const)
     return (await mechanism.run(plan)) as readonly NftListing[]
   } catch (error) {
     if (error instanceof PlanFailure && errnoName(error.errno) === 'ENOENT') return []

@@ -59,6 +59,8 @@ export class Sandboxes {
   /** What was handed out, by the id of its sandbox. */
   readonly #sockets = new Map<string, { readonly name: string; readonly sockets: Sockets }>()
   readonly #pools = new Set<Pool>()
+  /** Whose namespace was what at the last list, by the id of the sandbox. */
+  #identified: ReadonlyMap<string, { readonly version: string; readonly identity: Identity }> = new Map()
   /** Those on their way. */
   readonly #creating = new Set<Promise<unknown>>()
 
@@ -286,8 +288,27 @@ export class Sandboxes {
     return new SandboxHandle(record, identity ?? (await this.#identity(record)), this, this.#context) as unknown as CreatedSandbox
   }
 
-  /** Many at a time; one by one only where a namespace among them is gone. */
+  /** Asked for only where something else is at a path than at the last time. */
   async #identities(records: readonly SandboxRecord[]): Promise<readonly Identity[]> {
+    const versions = await this.#store.versions(records.map(({ netns }) => netns.path))
+    const known = records.map(({ id }, i) => {
+      const one = this.#identified.get(id)
+      return one !== undefined && one.version === versions[i] ? one.identity : undefined
+    })
+    const unknown = records.filter((_, i) => known[i] === undefined)
+    const fresh = (await this.#identify(unknown)).values()
+    const identities = known.map(identity => identity ?? (fresh.next().value as Identity))
+    this.#identified = new Map(
+      records.flatMap(({ id }, i) => {
+        const [version, identity] = [versions[i], identities[i]]
+        return version !== undefined && identity !== undefined ? [[id, { version, identity }] as const] : []
+      }),
+    )
+    return identities
+  }
+
+  /** Many at a time; one by one only where a namespace among them is gone. */
+  async #identify(records: readonly SandboxRecord[]): Promise<readonly Identity[]> {
     const groups = Array.from({ length: Math.ceil(records.length / identifiedAtOnce) }, (_, i) =>
       records.slice(i * identifiedAtOnce, (i + 1) * identifiedAtOnce),
     )

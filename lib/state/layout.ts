@@ -4,27 +4,29 @@ import { basename, dirname, join } from 'node:path'
 /** Paths under the state folder of one host namespace. */
 export class Layout {
   readonly root: string
+  readonly networks: string
+  readonly sandboxes: string
+  readonly leases: string
+  /** Claims of host ports. */
+  readonly ports: string
 
   constructor(root: string) {
     this.root = root
+    this.networks = join(root, 'networks')
+    this.sandboxes = join(root, 'sandboxes')
+    this.leases = join(root, 'leases')
+    this.ports = join(root, 'ports')
   }
 
-  /** `<root>/networks` */
-  get networks(): string {
-    return join(this.root, 'networks')
-  }
   network(name: string): string {
-    return join(this.networks, `${name}.json`)
-  }
-  get sandboxes(): string {
-    return join(this.root, 'sandboxes')
+    return `${this.networks}/${name}.json`
   }
   /** Folder of one sandbox; its flock guards everything about the sandbox. */
   sandbox(name: string): string {
-    return join(this.sandboxes, name)
+    return `${this.sandboxes}/${name}`
   }
   sandboxRecord(name: string): string {
-    return join(this.sandboxes, name, 'state.json')
+    return `${this.sandboxes}/${name}/state.json`
   }
   /** Where a record is written before it takes its place (native/state/folder.cc): what a crash may leave there is of no use. */
   draft(record: string): string {
@@ -32,37 +34,30 @@ export class Layout {
   }
   /** The record while the sandbox is being made: with its new name it is `sandboxRecord`, and the sandbox is ready. */
   sandboxInMaking(name: string): string {
-    return join(this.sandboxes, name, 'creating.json')
+    return `${this.sandboxes}/${name}/creating.json`
   }
   /** One of the sandbox's own /etc files. */
   sandboxFile(name: string, file: 'hosts' | 'hostname' | 'resolv.conf'): string {
-    return join(this.sandboxes, name, file)
+    return `${this.sandboxes}/${name}/${file}`
   }
   /** Claims of the sandboxes that share this one's namespace. */
   sandboxSharers(name: string): string {
-    return join(this.sandboxes, name, 'sharers')
-  }
-  get leases(): string {
-    return join(this.root, 'leases')
+    return `${this.sandboxes}/${name}/sharers`
   }
   /** Leases of one network: symbolic links, address → sandbox. Named by id, so that a network made anew under an old name starts empty. */
   networkLeases(id: string): string {
-    return join(this.leases, id)
+    return `${this.leases}/${id}`
   }
   lease(networkId: string, address: string): string {
-    return join(this.leases, networkId, address)
-  }
-  /** Claims of host ports. */
-  get ports(): string {
-    return join(this.root, 'ports')
+    return `${this.leases}/${networkId}/${address}`
   }
   /** Claims of one host port, named `tcp-80`: symbolic links, address → sandbox. */
   portClaims(port: string): string {
-    return join(this.ports, port)
+    return `${this.ports}/${port}`
   }
   /** Claim of one host port. */
   port(protocol: string, port: number, address: string): string {
-    return join(this.portClaims(`${protocol}-${port}`), address)
+    return `${this.ports}/${protocol}-${port}/${address}`
   }
   /** Where the processes that serve names, or wait to, meet. */
   get nameService(): string {

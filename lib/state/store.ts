@@ -1,11 +1,13 @@
 /** Reading what is written down. Writing is part of the plans. */
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdir, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import { fail } from '../errors.js'
+import type { ClaimGroups, ClaimList, FileLook, Sights } from '../plan/op.js'
+import { Crowd, type Found } from './crowd.js'
 import type { Layout } from './layout.js'
-import { ignoreMissing, look } from './look.js'
+import { ignoreMissing, look, mayLook } from './look.js'
 import { asDraft, type NetworkRecord, parseNetwork, type SandboxRecord } from './records.js'
 import { readSandbox } from './shelf.js'
 
@@ -20,14 +22,29 @@ export interface Claim {
   readonly holder: string
 }
 
+/** Fewer records than that are read at once, and not by a trip. */
+const few = 16
+
+/** Trips to a native thread, for many looks at a time. */
+export interface Trips {
+  files(op: FileLook): Promise<Sights>
+  claims(op: ClaimList): Promise<ClaimGroups>
+}
+
 /** The records of one state folder. */
 export class Store {
   readonly #layout: Layout
-
+  readonly #trips: Trips
+  readonly #crowd: Crowd
+  /** Asked for in this turn of the event loop, when enough others had been looked at in it. */
+  #gathered: Promise<ReadonlyMap<string, Found<SandboxRecord>>> | undefined
+  readonly #wanted = new Set<string>()
   #closed = false
 
-  constructor(layout: Layout) {
+  constructor(layout: Layout, trips: Trips) {
     this.#layout = layout
+    this.#trips = trips
+    this.#crowd = new Crowd(layout, op => trips.files(op), textAt)
   }
 
   /** The host is closed: nothing of it is read any more. */
@@ -55,8 +72,21 @@ export class Store {
   /** undefined: there is none, or it can't be read. */
   async sandbox(name: string): Promise<SandboxRecord | undefined> {
     this.assertOpen()
-    const { record } = await this.#sandbox(name)
+    const { record } = mayLook() ? await this.#sandbox(name) : ((await this.#gather(name)).get(name) ?? {})
     return record
+  }
+
+  /** Whoever asks in the same turn shares one trip. */
+  #gather(name: string): Promise<ReadonlyMap<string, Found<SandboxRecord>>> {
+    this.#wanted.add(name)
+    this.#gathered ??= new Promise<void>(resolve => setImmediate(resolve)).then(async () => {
+      const names = [...this.#wanted]
+      this.#wanted.clear()
+      this.#gathered = undefined
+      const found = await this.#sandboxesOf(names)
+      return new Map(names.map((one, i) => [one, found[i] as Found<SandboxRecord>]))
+    })
+    return this.#gathered
   }
 
   /** Sorted by name. */
@@ -76,7 +106,20 @@ export class Store {
   async sandboxes(): Promise<{ readonly records: readonly SandboxRecord[]; readonly damaged: readonly Damaged[] }> {
     this.assertOpen()
     const names = await list(this.#layout.sandboxes)
-    return gather(names, await Promise.all(names.map(name => this.#sandbox(name))), 'sandboxes')
+    this.#crowd.keepOnly(names)
+    return gather(names, await this.#sandboxesOf(names), 'sandboxes')
+  }
+
+  #sandboxesOf(names: readonly string[]): Promise<readonly Found<SandboxRecord>[]> {
+    const alone = (name: string) => this.#sandbox(name)
+    return names.length < few ? Promise.all(names.map(alone)) : this.#crowd.records(names, alone)
+  }
+
+  /** Versions of what is at these paths: the same for as long as nothing changes there. undefined where that can't be told. */
+  async versions(paths: readonly string[]): Promise<readonly (string | undefined)[]> {
+    this.assertOpen()
+    const sights = await this.#trips.files({ op: 'file.look', paths })
+    return paths.map((_, i) => sights[2 * i])
   }
 
   /** The record, or else the draft of one that is being made. In between the draft may have become the record: hence the second look. */
@@ -108,10 +151,15 @@ export class Store {
     return files.flatMap(file => file.match(/^\.(.*)\.json\.new$/)?.[1] ?? [])
   }
 
-  /** The same of sandboxes. Synchronously: a look at a tmpfs takes microseconds, and there may be a thousand. */
+  /** The same of sandboxes. */
   async sandboxDrafts(): Promise<readonly string[]> {
     const names = await this.sandboxNames()
-    return names.filter(name => existsSync(this.#layout.draft(this.#layout.sandboxRecord(name))))
+    const sights = await this.#trips.files({
+      op: 'file.look',
+      paths: names.map(name => this.#layout.draft(this.#layout.sandboxRecord(name))),
+      known: names.map(() => ''),
+    })
+    return names.filter((_, i) => sights[2 * i + 1] !== undefined)
   }
 
   /** Addresses that are leased, with their holders' names unread. */
@@ -129,24 +177,18 @@ export class Store {
     return list(this.#layout.leases)
   }
 
-  /** Ports, as `tcp-80`, whose folder holds no claim: one that is on its way, or broke off before it was made. */
-  async portsWithoutClaim(): Promise<readonly string[]> {
-    const groups = await list(this.#layout.ports)
-    const claims = await Promise.all(groups.map(group => list(join(this.#layout.ports, group))))
-    return groups.filter((_, i) => claims[i]?.length === 0)
-  }
-
-  /** Every claim below a folder of claims (leases, ports). */
-  async claims(folder: string): Promise<readonly Claim[]> {
-    const claims: Claim[] = []
-    for (const group of await list(folder)) {
-      for (const name of await list(join(folder, group))) {
-        const path = join(folder, group, name)
-        const holder = await look(() => readlinkSync(path))
-        if (holder !== undefined) claims.push({ path, group, name, holder })
-      }
+  /** Every claim below a folder of claims (leases, ports), and the groups that hold none: one is on its way, or broke off before it was made. */
+  async claims(folder: string): Promise<{ readonly claims: readonly Claim[]; readonly empty: readonly string[] }> {
+    const groups = await this.#trips.claims({ op: 'claim.list', path: folder })
+    return {
+      claims: groups.flatMap(({ group, claims }) =>
+        Array.from({ length: claims.length / 2 }, (_, i): Claim => {
+          const [name = '', holder = ''] = [claims[2 * i], claims[2 * i + 1]]
+          return { path: `${folder}/${group}/${name}`, group, name, holder }
+        }),
+      ),
+      empty: groups.filter(({ claims }) => claims.length === 0).map(({ group }) => group),
     }
-    return claims
   }
 
   /** Moves a damaged record out of the way. */
@@ -157,12 +199,6 @@ export class Store {
     await mkdir(this.#layout.damaged, { recursive: true })
     for (const path of paths) await rename(path, join(this.#layout.damaged, `${kind}-${name}-${Date.now()}.json`)).catch(ignoreMissing)
   }
-}
-
-/** What is at a record's place: nothing, a record, or what can't be read. */
-interface Found<T> {
-  readonly record?: T | undefined
-  readonly damaged?: boolean
 }
 
 function found<T>(record: T | undefined): Found<T> {

@@ -104,6 +104,8 @@ constexpr Reader kReaders[] = {
     {"socket.open", Now<ReadSocketOpen>},
     {"tap.add", Now<ReadTapAdd>},
     {"netns.identify", Now<ReadNetnsIdentify>},
+    {"file.look", Now<ReadFileLook>},
+    {"claim.list", Now<ReadClaimList>},
     {"sysctl.get", Now<ReadSysctlGet>},
     {"link.list", Now<ReadLinkList>},
     {"address.replace", Routed<ReadAddressVerb>},

@@ -65,6 +65,19 @@ state::FileWrite ReadFileWrite(Object &object) {
   return {.path = object.String("path"), .text = object.String("text"), .how = ReadChoice(object, "how", kHows)};
 }
 
+state::FileLook ReadFileLook(Object &object) {
+  state::FileLook op;
+  object.ForEachString("paths", [&](const std::string &path) { op.paths.push_back(path); });
+  if (object.Has("known")) {
+    auto &known = op.known.emplace();
+    object.ForEachString("known", [&](const std::string &version) { known.push_back(version); });
+    if (known.size() != op.paths.size()) object.MarkBad("known");
+  }
+  return op;
+}
+
+state::ClaimList ReadClaimList(Object &object) { return {.path = object.String("path")}; }
+
 state::Claim ReadClaim(Object &object) {
   return {.path = object.String("path"), .holder = object.String("holder"), .from = object.OptionalString("from")};
 }

@@ -3,6 +3,7 @@
 
 #include "binding/object.h"
 #include "state/folder.h"
+#include "state/look.h"
 #include "state/port.h"
 
 namespace netmode::binding {
@@ -11,6 +12,8 @@ namespace netmode::binding {
 [[nodiscard]] state::FolderCreate ReadFolderCreate(Object &object);
 [[nodiscard]] state::FolderRemove ReadFolderRemove(Object &object);
 [[nodiscard]] state::FileWrite ReadFileWrite(Object &object);
+[[nodiscard]] state::FileLook ReadFileLook(Object &object);
+[[nodiscard]] state::ClaimList ReadClaimList(Object &object);
 [[nodiscard]] state::Claim ReadClaim(Object &object);
 [[nodiscard]] state::Release ReadRelease(Object &object);
 [[nodiscard]] state::PortClaim ReadPortClaim(Object &object);

@@ -118,7 +118,17 @@ Napi::Object WriteNftRules(Napi::Env env, const nft::Rules &rules) {
 
 Napi::Object WriteNft(Napi::Env env, const nft::Listing &listing, bool elements) {
   Napi::Object object = Napi::Object::New(env);
-  if (elements) {
+  if (listing.of_counts) {
+    // Flat, as there may be a thousand: `[key, packets, bytes, key, …]`
+    Napi::Array counts = Napi::Array::New(env, 3 * listing.counts.size());
+    std::uint32_t at = 0;
+    for (const nft::ElementCount &one : listing.counts) {
+      counts.Set(at++, one.key);
+      counts.Set(at++, static_cast<double>(one.counter.packets));
+      counts.Set(at++, static_cast<double>(one.counter.bytes));
+    }
+    object.Set("counts", counts);
+  } else if (elements) {
     object.Set("elements", WriteAll(env, listing.elements, WriteElement));
   } else {
     object.Set("tables", WriteAll(env, listing.tables, WriteTable));

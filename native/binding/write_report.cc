@@ -15,6 +15,37 @@ Napi::Object WriteIdentity(Napi::Env env, const netns::Identity &identity) {
   return object;
 }
 
+// Flat, as there may be a thousand: `[version?, text?, version?, …]`
+Napi::Array WriteSights(Napi::Env env, const std::vector<state::Sight> &sights) {
+  Napi::Array array = Napi::Array::New(env, 2 * sights.size());
+  std::uint32_t at = 0;
+  for (const state::Sight &sight : sights) {
+    if (sight.version) array.Set(at, *sight.version);
+    if (sight.text) array.Set(at + 1, *sight.text);
+    at += 2;
+  }
+  return array;
+}
+
+// `[{ group, claims: [name, holder, name, …] }, …]`
+Napi::Array WriteClaims(Napi::Env env, const std::vector<state::ClaimGroup> &groups) {
+  Napi::Array array = Napi::Array::New(env, groups.size());
+  std::uint32_t index = 0;
+  for (const state::ClaimGroup &group : groups) {
+    Napi::Array claims = Napi::Array::New(env, 2 * group.claims.size());
+    std::uint32_t at = 0;
+    for (const auto &claim : group.claims) {
+      claims.Set(at++, claim.name);
+      claims.Set(at++, claim.holder);
+    }
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("group", group.name);
+    object.Set("claims", claims);
+    array.Set(index++, object);
+  }
+  return array;
+}
+
 struct OutputWriter {
   Napi::Env env;
   Napi::Value operator()(std::monostate) const { return env.Undefined(); }
@@ -23,6 +54,8 @@ struct OutputWriter {
   Napi::Value operator()(const netns::Identity &identity) const { return WriteIdentity(env, identity); }
   Napi::Value operator()(const nft::Listing &listing) const { return WriteNft(env, listing, listing.of_set); }
   Napi::Value operator()(const nft::Rules &rules) const { return WriteNftRules(env, rules); }
+  Napi::Value operator()(const std::vector<state::Sight> &sights) const { return WriteSights(env, sights); }
+  Napi::Value operator()(const std::vector<state::ClaimGroup> &groups) const { return WriteClaims(env, groups); }
   template <class T>
   Napi::Value operator()(const std::vector<T> &list) const {
     return Write(env, list);

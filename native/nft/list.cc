@@ -171,9 +171,7 @@ Result<std::vector<ElementEntry>> Present(std::vector<RawElement> elements, cons
   return entries;
 }
 
-Result<std::vector<ElementEntry>> ListElements(netlink::Socket &socket, const ListVerb &verb) {
-  const auto shape = ShapeOf(socket, verb);
-  if (!shape) return std::unexpected(shape.error());
+Result<std::vector<RawElement>> DumpElements(netlink::Socket &socket, const ListVerb &verb) {
   netlink::Batch request;
   request.Begin(MessageType(NFT_MSG_GETSETELEM), NLM_F_DUMP, Header(verb.family), 0);
   request.PutString(NFTA_SET_ELEM_LIST_TABLE, *verb.table);
@@ -182,7 +180,27 @@ Result<std::vector<ElementEntry>> ListElements(netlink::Socket &socket, const Li
   std::vector<RawElement> elements;
   auto dumped = socket.Dump(request, [&](const Message &message) { return ReadElements(message, elements); }, [&] { elements.clear(); });
   if (!dumped) return std::unexpected(std::move(dumped.error()));
-  return Present(std::move(elements), *shape);
+  return elements;
+}
+
+std::string InWords(const std::vector<Field> &key) {
+  std::string words;
+  for (const Field &field : key) {
+    if (!words.empty()) words += ' ';
+    words += field.text.empty() ? std::to_string(field.number) : field.text;
+  }
+  return words;
+}
+
+Result<std::vector<ElementCount>> CountsOf(const std::vector<RawElement> &elements, const Shape &shape) {
+  std::vector<ElementCount> counts;
+  for (const RawElement &element : elements) {
+    if (!element.counter || element.counter->packets == 0) continue;
+    const auto key = Split(shape.key_type, element.key);
+    if (!key) return Fail(ENOTSUP, "nft.list", "the set holds a type of value that netmode doesn't read");
+    counts.push_back({.key = InWords(*key), .counter = *element.counter});
+  }
+  return counts;
 }
 
 Result<void> ReadTable(const Message &message, Family family, std::vector<TableEntry> &tables) {
@@ -215,7 +233,18 @@ Result<std::vector<TableEntry>> ListTables(netlink::Socket &socket, const ListVe
 Result<Listing> ListOnce(netlink::Socket &socket, const ListVerb &verb) {
   Listing listing;
   if (verb.table && verb.set) {
-    auto elements = ListElements(socket, verb);
+    const auto shape = ShapeOf(socket, verb);
+    if (!shape) return std::unexpected(shape.error());
+    auto raw = DumpElements(socket, verb);
+    if (!raw) return std::unexpected(std::move(raw.error()));
+    if (verb.counts) {
+      auto counts = CountsOf(*raw, *shape);
+      if (!counts) return std::unexpected(std::move(counts.error()));
+      listing.of_counts = true;
+      listing.counts = std::move(*counts);
+      return listing;
+    }
+    auto elements = Present(std::move(*raw), *shape);
     if (!elements) return std::unexpected(std::move(elements.error()));
     listing.of_set = true;
     listing.elements = std::move(*elements);

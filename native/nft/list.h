@@ -32,8 +32,16 @@ struct ElementEntry {
   std::optional<ElementCounter> counter{};  // where the set counts
 };
 
+// What one element has counted, by its key in words.
+struct ElementCount {
+  std::string key{};
+  ElementCounter counter{};
+};
+
 struct Listing {
   bool of_set = false;  // asked for elements, not tables
+  bool of_counts = false;
+  std::vector<ElementCount> counts{};  // those that have counted something
   std::vector<TableEntry> tables{};
   std::vector<ElementEntry> elements{};
 };

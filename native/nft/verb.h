@@ -94,6 +94,7 @@ struct ListVerb {
   Family family = Family::kInet;
   std::optional<std::string> table{};
   std::optional<std::string> set{};
+  bool counts = false;  // of a set only what its elements have counted
 };
 
 }  // namespace netmode::nft

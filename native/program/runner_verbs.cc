@@ -17,6 +17,12 @@ Result<Output> Nothing(Result<void> result) {
   return Output{};
 }
 
+template <class Value>
+Result<Output> Found(Result<Value> result) {
+  if (!result) return std::unexpected(std::move(result.error()));
+  return Output{*std::move(result)};
+}
+
 }  // namespace
 
 Result<Output> Runner::Do(const state::Lock &op) {
@@ -146,6 +152,10 @@ Result<Output> Runner::Do(const SocketOpen &op) {
   if (!socket) return std::unexpected(socket.error());
   return Output{static_cast<std::uint32_t>(socket->Release())};
 }
+
+Result<Output> Runner::Do(const state::FileLook &op) { return Found(state::Run(op)); }
+
+Result<Output> Runner::Do(const state::ClaimList &op) { return Found(state::Run(op)); }
 
 Result<Output> Runner::Do(const state::PortClaim &op) {
   if (op.probe) {

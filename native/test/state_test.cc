@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "state/look.h"
 #include "state/ops.h"
 #include "test/private_world.h"
 
@@ -349,6 +350,56 @@ TEST_SUITE("state") {
     client.Reset();  // the side that closes first keeps the TIME_WAIT
     CHECK(state::Run(claim));
   }
+}
+
+TEST_CASE_FIXTURE(StateFolder, "a look at files brings the texts of those that have another version") {
+  const std::string path = std::string(kFolder) + "/a.json";
+  const std::string missing = std::string(kFolder) + "/b.json";
+  REQUIRE(state::Run(FileWrite{.path = path, .text = "one", .how = FileWrite::How::kReplace}));
+  const auto look = [&](const std::string &known) {
+    auto sights = state::Run(state::FileLook{.paths = {path, missing}, .known = {{known, ""}}});
+    REQUIRE(sights);
+    REQUIRE(sights->size() == 2);
+    CHECK(!sights->at(1).text);
+    CHECK(!sights->at(1).version);
+    return sights->at(0);
+  };
+  state::Sight first = look("");
+  CHECK(first.text == "one");
+  // Just written: the next one to write might get the same clock reading.
+  CHECK(!first.version);
+  while (!first.version) first = look("");
+  const state::Sight again = look(*first.version);
+  CHECK(!again.text);
+  CHECK(again.version == first.version);
+
+  REQUIRE(state::Run(FileWrite{.path = path, .text = "two", .how = FileWrite::How::kReplace}));
+  state::Sight changed = look(*first.version);
+  CHECK(changed.text == "two");
+  while (!changed.version) changed = look("");
+  CHECK(changed.version != first.version);
+
+  const auto versions = state::Run(state::FileLook{.paths = {path, missing}});
+  REQUIRE(versions);
+  CHECK(versions->at(0).version == changed.version);
+  CHECK(!versions->at(0).text);
+  CHECK(!versions->at(1).version);
+}
+
+TEST_CASE_FIXTURE(StateFolder, "a list of claims has their holders, and groups without any") {
+  const std::string root = std::string(kFolder) + "/ports";
+  CHECK(state::Run(state::ClaimList{.path = root})->empty());
+  for (const char *folder : {"", "/tcp-80", "/tcp-81", "/.hidden"}) REQUIRE(state::Run(state::FolderCreate{.path = root + folder}));
+  for (const char *name : {"b", "a"}) REQUIRE(state::Run(state::Claim{.path = root + "/tcp-80/" + name, .holder = "web"}));
+  const auto groups = state::Run(state::ClaimList{.path = root});
+  REQUIRE(groups);
+  REQUIRE(groups->size() == 2);
+  CHECK(groups->at(0).name == "tcp-80");
+  REQUIRE(groups->at(0).claims.size() == 2);
+  CHECK(groups->at(0).claims[0].name == "a");
+  CHECK(groups->at(0).claims[1].holder == "web");
+  CHECK(groups->at(1).name == "tcp-81");
+  CHECK(groups->at(1).claims.empty());
 }
 
 }  // namespace netmode

@@ -1,7 +1,7 @@
 /** Looking at many sandboxes: all at once, in a few trips to the kernel. */
 import { stat } from 'node:fs/promises'
 import { afterEach, beforeEach, expect } from 'vitest'
-import type { Host } from '../../lib/index.js'
+import { type Host, openHost } from '../../lib/index.js'
 import { type Between, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
@@ -34,7 +34,7 @@ test('a list of many takes a few trips, and knows each namespace', async () => {
   const names = Array.from({ length: 100 }, (_, i) => `box-${String(i).padStart(3, '0')}`)
   for (const name of names) await host.sandboxes.create({ name, network: 'none' })
   await host.sandboxes.create({ name: 'one', network: 'host' })
-  expect(await trips(() => host.sandboxes.list())).toBeLessThan(4)
+  expect(await trips(() => host.sandboxes.list())).toBeLessThan(5)
   const listed = await host.sandboxes.list()
   expect(listed.map(({ name }) => name)).toEqual([...names, 'one'])
   const inodes = await Promise.all(names.map(async name => BigInt((await stat(`/run/netns/${name}`)).ino)))
@@ -69,4 +69,58 @@ test('inspections at the same time share their looks at what was counted, and ea
   }
   expect(await trips(counted)).toBeLessThan(10)
   expect(await counted()).toEqual(names.map((_, i) => (i === 3 || i === 30 ? 1 : 0)))
+})
+
+test('what another host has just changed, made or removed is in the next list and in each inspection', async () => {
+  await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24'] })
+  const names = Array.from({ length: 100 }, (_, i) => `box-${String(i).padStart(3, '0')}`)
+  for (const name of names) await host.sandboxes.create({ name, network: 'lan' })
+  await using other = await openHost({ netns: machine.netns, stateDir: machine.stateDir })
+  const look = async (all: readonly string[]) => ({
+    listed: (await host.sandboxes.list()).map(({ name, ports }) => [name, ports.map(({ hostPort }) => hostPort)]),
+    inspected: await Promise.all(
+      all.map(async name => {
+        const { Name, PortCounters } = await host.sandboxes.inspect(name)
+        return [Name, (PortCounters as readonly { HostPort: string }[]).map(({ HostPort }) => Number(HostPort))]
+      }),
+    ),
+  })
+  const plain = names.map(name => [name, []])
+  expect(await look(names)).toEqual({ listed: plain, inspected: plain })
+  for (const [round, port] of [8080, 8081].entries()) {
+    // Of the same length as before: only what is in the record tells.
+    const first = await other.sandboxes.get('box-000')
+    const bound = (await first?.publish(`${port}:80`)) ?? []
+    const published = names.map(name => [name, name === 'box-000' ? [port] : []])
+    expect(await look(names), `round ${round}`).toEqual({ listed: published, inspected: published })
+    await first?.unpublish(bound)
+  }
+  await other.sandboxes.remove('box-001')
+  await other.sandboxes.create({ name: 'box-100', network: 'lan' })
+  const rest = [...names.filter(name => name !== 'box-001'), 'box-100']
+  expect(await look(rest)).toEqual({ listed: rest.map(name => [name, []]), inspected: rest.map(name => [name, []]) })
+  const results = await Promise.allSettled(names.map(name => host.sandboxes.inspect(name)))
+  expect(results.filter(({ status }) => status === 'rejected').length).toBe(1)
+  expect(results[1]).toMatchObject({ reason: { code: 'ERR_NETMODE_NOT_FOUND', subject: 'box-001' } })
+})
+
+test('a namespace that another has taken the place of is not mistaken for it, however often it was seen', async () => {
+  for (const name of ['a', 'b']) await host.sandboxes.create({ name, network: 'none' })
+  await using watcher = await openHost({ netns: machine.netns, stateDir: machine.stateDir, repair: false })
+  const cookies = async () => (await watcher.sandboxes.list()).map(({ namespace }) => namespace.cookie)
+  const before = await cookies()
+  expect(await cookies()).toEqual(before)
+  await host.sandboxes.remove('b')
+  await host.sandboxes.create({ name: 'b', network: 'none' })
+  const [a, b] = await cookies()
+  expect(a).toBe(before[0])
+  expect(b).toBeGreaterThan(before[1] ?? 0n)
+})
+
+test('handles share what was read, so it can not be changed', async () => {
+  for (let i = 0; i < 20; i++) await host.sandboxes.create({ name: `box-${i}`, network: 'none', labels: { of: 'mine' } })
+  await host.sandboxes.list()
+  const [box] = await host.sandboxes.list()
+  if (box?.labels.of === 'mine') Reflect.set(box.labels, 'of', 'theirs')
+  expect((await host.sandboxes.list()).map(({ labels }) => labels.of)).toEqual(Array.from({ length: 20 }, () => 'mine'))
 })
