@@ -218,8 +218,8 @@ class OpenHost {
     }
   }
 
-  recover(op: Op = {}): Promise<Recovery> {
-    return this.#recoverer.recover(op.signal)
+  async recover({ signal }: Op = {}): Promise<Recovery> {
+    return this.#recoverer.recover(signal).catch(error => Promise.reject(translate(error, signal)))
   }
 
   events(options?: Op & { types?: readonly HostEvent['type'][] }): AsyncIterableIterator<HostEvent> {

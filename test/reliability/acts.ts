@@ -19,6 +19,24 @@ export type ActName = 'create' | 'publish' | 'unpublish' | 'attach' | 'detach' |
 
 const web: SandboxOptions = { name: 'web', network: 'lan', ip: '10.9.0.9', publish: ['8080:80', '53:53/udp'] }
 
+/** What puts right what others have taken: `recover` when it is told to, `guard` by itself, once it has said that it is ready. */
+export type RepairName = 'recover' | 'guard'
+
+export const repairs: Readonly<Record<RepairName, { run(host: Host): Promise<unknown> }>> = {
+  recover: { run: host => host.recover() },
+  guard: {
+    run: async host => {
+      const events = host.events({ types: ['sandbox.repaired', 'ruleset'] })
+      process.stdout.write('watching\n')
+      for await (const event of events) {
+        if (event.type === 'sandbox.repaired') return
+        // The last that a ruleset gets.
+        if (event.type === 'ruleset' && event.action === 'new' && (event.object as { name?: string }).name === 'exposed4') return
+      }
+    },
+  },
+}
+
 async function find(host: Host, name = 'web'): Promise<Sandbox> {
   const sandbox = await host.sandboxes.get(name)
   if (sandbox === undefined) throw new Error(`${name} is not there`)

@@ -29,6 +29,8 @@ interface Scene {
   readonly veth: string
 }
 
+const tables = ['inet', 'bridge'] as const
+
 /** What is done, as ops: they go into the plan, so each falls exactly between two of its steps. What isn't there yet is no error. */
 const deeds: Readonly<Record<string, (scene: Scene) => readonly Op[]>> = {
   'the namespace loses its name': () => [{ op: 'netns.delete', name: 'web', missingOk: true }],
@@ -38,6 +40,11 @@ const deeds: Readonly<Record<string, (scene: Scene) => readonly Op[]>> = {
   "the host's end is moved": ({ veth }) => [
     { op: 'netns.open', slot: 'elsewhere', path: '/run/netns/elsewhere' },
     { op: 'link.set', link: { name: veth }, moveTo: 'elsewhere', missingOk: true },
+  ],
+  'the ruleset is flushed': () => tables.map(family => ({ op: 'nft.table.delete', family, table: 'netmode', missingOk: true })),
+  'one of the tables is deleted': () => [{ op: 'nft.table.delete', family: 'inet', table: 'netmode', missingOk: true }],
+  "the bridge's address is deleted": ({ bridge }) => [
+    { op: 'address.delete', link: { name: bridge }, address: '10.9.0.1', prefix: 24, missingOk: true },
   ],
 }
 

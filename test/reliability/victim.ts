@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { PrivateHost } from '../setup/namespace.js'
 import { Program, type Programs } from '../setup/program.js'
-import type { ActName } from './acts.js'
+import type { ActName, RepairName } from './acts.js'
 import type { Answer } from './programs/victim.js'
 
 const source = fileURLToPath(new URL('meddler.cc', import.meta.url))
@@ -39,8 +39,8 @@ export class Victim implements AsyncDisposable {
   }
 
   /** Starts one that has opened the host. */
-  static async start(programs: Programs, machine: PrivateHost): Promise<Victim> {
-    const program = programs.start('victim', machine.netns, machine.stateDir)
+  static async start(programs: Programs, machine: PrivateHost, ...more: readonly 'guard'[]): Promise<Victim> {
+    const program = programs.start('victim', machine.netns, machine.stateDir, ...more)
     await program.hear()
     const { LD_PRELOAD: _, ...env } = process.env
     const child: ChildProcess = spawn(meddler(), [String(program.process.pid), machine.stateDir], { stdio: 'pipe', env })
@@ -50,16 +50,18 @@ export class Victim implements AsyncDisposable {
   }
 
   /** Lets it do something while nobody disturbs it, or with one call failing (or all from there on). */
-  async act(act: ActName, order = 'fail/-1/0'): Promise<Outcome> {
+  async act(act: ActName | RepairName, order = 'fail/-1/0'): Promise<Outcome> {
     this.#program.say(JSON.stringify({ act, order }))
     const answer = JSON.parse(await this.#program.hear()) as Answer
     const [calls = '', ...where] = (await this.#meddler.hear()).split(' ')
     return { ...answer, calls: Number(calls), where: where.join(' ') }
   }
 
-  /** Kills it before a call of the act; answers which one that was, or undefined if it came to its end. */
-  async killIn(act: ActName, at: number): Promise<string | undefined> {
+  /** Kills it before a call of the act; answers which one that was, or undefined if it came to its end. `cause`: what a guard waits for. */
+  async killIn(act: ActName | RepairName, at: number, cause?: () => Promise<unknown>): Promise<string | undefined> {
     this.#program.say(JSON.stringify({ act, order: `kill/${at}/0` }))
+    // It may be killed before it has said so.
+    if (cause && (await this.#program.hear().catch(() => undefined)) !== undefined) await cause()
     const word = await this.#meddler.hear()
     if (!word.startsWith('killed ')) return undefined
     await this.#program.end()

@@ -1,12 +1,12 @@
 /**
- * Does to a host what it is told, line by line, with a meddler at its side: `victim NETNS STATEDIR`. A line is `{ act, order }`; before the
+ * Does to a host what it is told, line by line, with a meddler at its side: `victim NETNS STATEDIR [guard]`. A line is `{ act, order }`; before the
  * act the order goes to the meddler. Answers with `{ failed?, fired, fds, threads }`.
  */
 import { existsSync, readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { isNetmodeError, openHost } from '../../../lib/index.js'
 import { atRest } from '../../setup/at-rest.js'
-import { type ActName, acts } from '../acts.js'
+import { type ActName, acts, type RepairName, repairs } from '../acts.js'
 
 /** What came of an act. */
 export interface Answer {
@@ -18,17 +18,18 @@ export interface Answer {
   readonly fds: number
 }
 
-const [netns = '', stateDir = ''] = process.argv.slice(2)
-const host = await openHost({ netns, stateDir, repair: false, nameService: false })
+const [netns = '', stateDir = '', guard] = process.argv.slice(2)
+const host = await openHost({ netns, stateDir, repair: guard !== undefined, nameService: false })
+const all = { ...acts, ...repairs }
 await host.namespace.links.list() // starts a native thread
 process.stdout.write('ready\n')
 
 for await (const line of createInterface(process.stdin)) {
-  const { act, order } = JSON.parse(line) as { act: ActName; order: string }
+  const { act, order } = JSON.parse(line) as { act: ActName | RepairName; order: string }
   let failed: Pick<Answer, 'failed' | 'undo'> = {}
   existsSync(`/meddle/${order}`)
   try {
-    await acts[act].run(host)
+    await all[act].run(host)
   } catch (error) {
     failed = isNetmodeError(error) ? { failed: error.code, undo: error.undo?.length ?? 0 } : { failed: String((error as Error).stack) }
   }
