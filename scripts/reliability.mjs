@@ -12,6 +12,23 @@ import { root } from './stamp.mjs'
 
 const args = process.argv.slice(2)
 
+/** The rows of RELIABILITY.md's table: numbers, promise, what shows it. */
+function promises() {
+  return readFileSync(join(root, 'RELIABILITY.md'), 'utf8')
+    .split('\n')
+    .map(line => line.match(/^\| (\d[\d, –]*) \| ([^|]+) \| ([^|]+) \|/))
+    .filter(found => found !== null)
+    .flatMap(([, numbers, what, where]) => numbersOf(numbers).map(row => ({ row, what, figure: `tested in ${where.replaceAll('`', '')}` })))
+}
+
+/** `3, 4` and `33–36`. */
+function numbersOf(text) {
+  return text.split(', ').flatMap(part => {
+    const [from, to = from] = part.split('–').map(Number)
+    return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+  })
+}
+
 function print(file) {
   const rows = existsSync(file)
     ? readFileSync(file, 'utf8')
@@ -20,6 +37,8 @@ function print(file) {
         .filter(line => line !== '')
         .map(line => JSON.parse(line))
     : []
+  const measured = new Set(rows.map(({ row }) => row))
+  rows.push(...promises().filter(({ row }) => !measured.has(row)))
   rows.sort((a, b) => a.row - b.row || (a.what < b.what ? -1 : 1))
   const width = Math.max(0, ...rows.map(({ what }) => what.length))
   console.log('\nReliability scorecard (numbers as in RELIABILITY.md)\n')
