@@ -185,7 +185,7 @@ class OpenHost {
     const upkeep = this.#upkeep
     if (lost === undefined) {
       await upkeep.checkNetworks()
-      await upkeep.checkAllSandboxes({ signal: closing })
+      await upkeep.checkAllSandboxes({ until: closing })
       return
     }
     const { sandboxes, indexes, nsids, networks } = lost

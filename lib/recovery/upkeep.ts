@@ -104,10 +104,17 @@ export class Upkeep {
 
   /**
    * Looks at all of them: what they have in common once, and into many namespaces in one trip. Only where something may be wrong is there a
-   * second look.
+   * second look. `until`: what has not been begun by then is left.
    */
-  async checkAllSandboxes(how: { immediate?: boolean; signal?: AbortSignal | undefined } = {}): Promise<readonly string[]> {
-    const { signal } = how
+  async checkAllSandboxes({
+    until,
+    ...how
+  }: {
+    immediate?: boolean
+    signal?: AbortSignal | undefined
+    until?: AbortSignal
+  } = {}): Promise<readonly string[]> {
+    const signal = until ?? how.signal
     const { records } = await this.#store.sandboxes()
     const ready = records.filter(({ phase }) => phase === 'ready')
     const namespaces = await namespaceNames()
