@@ -93,7 +93,7 @@ export class Recoverer {
   async #brokenTables(signal?: AbortSignal): Promise<ReadonlyMap<NftFamily, 'gone' | 'damaged'>> {
     const families = ['inet', 'bridge'] as const
     const plan = [...families.map(family => ({ apply: { op: 'nft.list', family } }) as const), { apply: { op: 'nft.rules' } } as const]
-    const outputs = await this.#context.mechanism.run(plan, signal)
+    const outputs = await this.#context.mechanism.run(plan, signal).catch(error => Promise.reject(translate(error, signal)))
     const gone = families.filter((_, i) => !(outputs[i] as NftListing).tables?.some(({ name }) => name === tableName))
     const { rules } = outputs[families.length] as Ruleset
     const missing = new Map<string, number>()

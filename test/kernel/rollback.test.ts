@@ -161,6 +161,17 @@ describe('on a live sandbox', () => {
     expect((await web()).ports).toEqual([])
   })
 
+  test('publish, where the ruleset is gone and looking for it fails', async () => {
+    between.change = plan => (plan.some(({ apply }) => apply.op === 'nft.rules') ? insert(plan, 0, atOnce) : plan)
+    await machine.nft('flush', 'ruleset')
+    const publish = async () => (await web()).publish('8081:80')
+    await expect(publish()).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_NETMODE_/) })
+    await expect(host.recover()).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_NETMODE_/) })
+    between.change = plan => plan
+    await host.recover()
+    expect(await publish()).toHaveLength(2)
+  })
+
   test('attach and detach, at every place', async () => {
     await host.networks.create({ name: 'far', subnets: ['10.8.0.0/24'] })
     const attach = async () => (await web()).attach('far', { gatewayPriority: 1 })
