@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { type Host, isNetmodeError } from '../../lib/index.js'
-import { open } from '../setup/between.js'
+import { open, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { isLong, score } from './scorecard.js'
@@ -82,4 +82,15 @@ test(`${opens} openings beside ${2 * dying} links, some of which come and go`, {
   expect(await host.recover()).toEqual({ rolledBack: [], repaired: [], damaged: [] })
   await host.sandboxes.removeAll([kept.name, broken.name])
   score(3, `${opens} openings beside ${2 * dying} links, some coming and going`, `0 failed; the longest took ${longest.toFixed(0)} ms`)
+})
+
+test('an opening where all is well needs no list of the host that has to be whole', async () => {
+  await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] })
+  await host.sandboxes.create({ name: 'web', network: 'lan' })
+  const { host: second, between } = await openBetween(machine)
+  const asked = between.plans.flat().flatMap(({ apply }) => (/^(link|address)\.list$/.test(apply.op) && !('ns' in apply) ? [apply] : []))
+  expect(asked.length).toBeGreaterThan(2)
+  expect(asked.filter(op => !('name' in op || 'link' in op || 'partialOk' in op))).toEqual([])
+  await second.close()
+  await host.sandboxes.remove('web')
 })
