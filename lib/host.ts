@@ -87,7 +87,7 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
     const firewall = new Firewall(rules, tables.length > 0, config.iptables)
     const parts = { mechanism, layout, config, netnsPath, identity, bridgeFilter }
     const host = new OpenHost(parts, firewall, await thisProcess(), { nameService, repair })
-    if (repair) await host.putInOrder(signal)
+    if (repair) await host.recover({ ...(signal && { signal }) })
     await host.nameService.begin()
     return host as unknown as Host
   } catch (error) {
@@ -168,24 +168,18 @@ class OpenHost {
     this.#recoverer = new Recoverer(context, store, this.networks, ground, this.#upkeep)
     this.#guard = new Guard(context, firewall.enabled, {
       ruleset: () => this.#recoverer.repairRuleset(),
-      links: (lost, closing) => this.#putRight(lost, closing),
+      links: lost => this.#putRight(lost),
     })
     firewall.onGone(() => this.#recoverer.rebuildRuleset())
     if (firewall.there || store.isInUse()) care()
   }
 
-  /** At the opening: what a dead process has left, now. What somebody may have taken from sandboxes meanwhile the guard sees to afterwards. */
-  async putInOrder(signal?: AbortSignal): Promise<void> {
-    await this.#recoverer.recover(signal, { inside: false })
-    if (this.#store.isInUse()) this.#guard.lookAround()
-  }
-
-  /** What others have taken from under sandboxes. `closing`: looks no further. */
-  async #putRight(lost: Lost | undefined, closing: AbortSignal): Promise<void> {
+  /** What others have taken from under sandboxes. */
+  async #putRight(lost: Lost | undefined): Promise<void> {
     const upkeep = this.#upkeep
     if (lost === undefined) {
       await upkeep.checkNetworks()
-      await upkeep.checkAllSandboxes({ until: closing })
+      await upkeep.checkAllSandboxes()
       return
     }
     const { sandboxes, indexes, nsids, networks } = lost

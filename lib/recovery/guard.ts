@@ -10,7 +10,7 @@ import { sandboxOf } from './upkeep.js'
 export interface Repairs {
   ruleset(): Promise<unknown>
   /** Looks at the networks, then at these sandboxes and those of the links and namespaces; undefined: at all. */
-  links(lost: Lost | undefined, closing: AbortSignal): Promise<unknown>
+  links(lost: Lost | undefined): Promise<unknown>
 }
 
 /** What losses may have been about. */
@@ -47,7 +47,7 @@ export class Guard {
   #all = false
   #timer: NodeJS.Timeout | undefined
   #due = false
-  readonly #closing = new AbortController()
+  #closed = false
 
   /** `tables`: is there a ruleset to look after? */
   constructor(context: Context, tables: boolean, repairs: Repairs) {
@@ -58,7 +58,7 @@ export class Guard {
 
   /** From when there is something to look after. Again is fine, and tries anew what could not be watched. */
   start(): void {
-    if (this.#watch !== undefined || this.#isClosed) return
+    if (this.#watch !== undefined || this.#closed) return
     try {
       mkdirSync('/run/netns', { recursive: true }) // watched before the first name comes
       this.#watch = this.#context.mechanism.watch({ tables: this.#tables, losses: true, removals: ['/run/netns'] }, () => this.#take())
@@ -67,19 +67,9 @@ export class Guard {
     }
   }
 
-  /** Looks at all of it, as after losses that nobody has told of. */
-  lookAround(): void {
-    this.#all = this.#due = true
-    this.#begin()
-  }
-
-  get #isClosed(): boolean {
-    return this.#closing.signal.aborted
-  }
-
   /** Waits for a repair that is under way. */
   async close(): Promise<void> {
-    this.#closing.abort()
+    this.#closed = true
     clearTimeout(this.#timer)
     this.#watch?.close()
     await this.#atWork
@@ -121,7 +111,7 @@ export class Guard {
 
   async #work(): Promise<void> {
     // What fails now fails for the next change of this host as well, and is told there; so does the next open.
-    while (!this.#isClosed && (this.#rulesetLost || this.#due)) {
+    while (!this.#closed && (this.#rulesetLost || this.#due)) {
       if (this.#rulesetLost) {
         this.#rulesetLost = false
         await this.#repairs.ruleset().catch(() => {})
@@ -130,7 +120,7 @@ export class Guard {
       const lost = this.#all ? undefined : this.#lost
       this.#lost = nothing()
       this.#all = this.#due = false
-      await this.#repairs.links(lost && explained(lost), this.#closing.signal).catch(() => {})
+      await this.#repairs.links(lost && explained(lost)).catch(() => {})
     }
   }
 }

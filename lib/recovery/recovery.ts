@@ -43,15 +43,14 @@ export class Recoverer {
     this.#upkeep = upkeep
   }
 
-  /** `inside`: look at what each sandbox has, too. */
-  async recover(signal?: AbortSignal, { inside = true }: { readonly inside?: boolean } = {}): Promise<Recovery> {
+  async recover(signal?: AbortSignal): Promise<Recovery> {
     // What may be left over is listed before the records are read: whatever is made meanwhile has its record first.
     const strays = await findStrays(this.#context, this.#store, signal)
     const { damaged, sandboxes } = await this.#setDamagedAside()
     const repaired = (await this.rebuildRuleset(signal)) ? ['ruleset'] : []
     const rolledBack = [...(await this.#finishNetworks(signal)), ...(await this.#finishSandboxes(sandboxes, repaired, signal))]
     repaired.push(...(await this.#upkeep.checkNetworks(signal)).repaired.map(name => `network ${name}`))
-    if (inside) repaired.push(...(await this.#upkeep.checkAllSandboxes({ immediate: true, signal })))
+    repaired.push(...(await this.#upkeep.checkAllSandboxes({ immediate: true, signal })))
     for (const { name, plan } of await guestRepairs(this.#context, (await this.#store.sandboxes()).records))
       if (await this.#try(plan, signal)) repaired.push(name)
     for (const plan of await sweepPlans(this.#context, this.#store, strays, damaged.length > 0)) await this.#try(plan, signal)

@@ -104,17 +104,10 @@ export class Upkeep {
 
   /**
    * Looks at all of them: what they have in common once, and into many namespaces in one trip. Only where something may be wrong is there a
-   * second look. `until`: what has not been begun by then is left.
+   * second look.
    */
-  async checkAllSandboxes({
-    until,
-    ...how
-  }: {
-    immediate?: boolean
-    signal?: AbortSignal | undefined
-    until?: AbortSignal
-  } = {}): Promise<readonly string[]> {
-    const signal = until ?? how.signal
+  async checkAllSandboxes(how: { immediate?: boolean; signal?: AbortSignal | undefined } = {}): Promise<readonly string[]> {
+    const { signal } = how
     const { records } = await this.#store.sandboxes()
     const ready = records.filter(({ phase }) => phase === 'ready')
     const namespaces = await namespaceNames()
