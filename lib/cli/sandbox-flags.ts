@@ -1,7 +1,7 @@
 /** The flags that `run`, `create` and `explain create` have in common: `docker run`'s, as far as they are about networking. */
-import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
 import type { GuestOptions, SandboxOptions } from '../contract.js'
+import { randomHex } from '../random.js'
 import { attachment, type EndpointFlags, endpoint, given, labels, onOff, portInputs, repeat, wholeNumber } from './flags.js'
 import { guestFlag, tapFlag } from './guest-flags.js'
 
@@ -62,7 +62,7 @@ export function addSandboxFlags(command: Command): Command {
 export function sandboxOptions(flags: SandboxFlags): SandboxOptions {
   const attachments = (flags.network ?? []).map(attachment)
   return {
-    name: flags.name ?? `sandbox-${randomBytes(4).toString('hex')}`,
+    name: flags.name ?? `sandbox-${randomHex(4)}`,
     ...(attachments.length > 1 ? { networks: attachments } : attachments[0]),
     ...endpoint(flags),
     ...given({

@@ -2,14 +2,13 @@
  * Which process serves: the one whose claim is in the state folder. The others keep a connection to it, which ends when it does,
  * however that comes; then one of them is next. By the same connection they ask it to take notice of what they have made.
  */
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, openSync, readdirSync, readlinkSync, unlinkSync } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
-
 import { errnoName } from '../errors.js'
 import { type Mechanism, PlanFailure } from '../plan/mechanism.js'
+import { randomHex } from '../random.js'
 import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
 import { processIsAlive, thisProcess } from '../state/process.js'
@@ -43,7 +42,7 @@ export class Election {
   /** undefined: another one was faster. */
   async #claim(dead: string | undefined, notice: Notice): Promise<Claim | undefined> {
     const { pid, started } = await thisProcess()
-    const name = `${pid}.${started}.${randomBytes(4).toString('hex')}`
+    const name = `${pid}.${started}.${randomHex(4)}`
     // Listening before it has the claim: whoever finds the claim can tell whether its holder lives.
     const desk = await Desk.open(this.#layout.nameService, name, notice)
     const path = this.#layout.nameServiceClaim

@@ -1,8 +1,8 @@
 /** Drafting a network: from options that were checked to the record of what is to be made. */
-import { randomBytes } from 'node:crypto'
 
 import type { HostConfig } from '../config.js'
 import { fail, invalid } from '../errors.js'
+import { randomHex } from '../random.js'
 import type { NetworkRecord, SubnetRecord } from '../state/records.js'
 import { type ValidNetworkOptions, type ValidSubnet, validSubnet } from '../validate/network-options.js'
 import { adoptedRecord, adoptedSubnets, findBridge } from './adoption.js'
@@ -38,7 +38,7 @@ export function draftNetwork(asked: ValidNetworkOptions, { facts, config, networ
   const mtu = options.mtu ?? (found?.link ?? parent)?.mtu ?? config.mtu ?? facts.mtu
   if (parent && mtu > parent.mtu) throw invalid('mtu', `at most ${parent.mtu}, as ${options.parent} has`, mtu, { range: true })
   if (options.ipv6 && mtu < 1280) throw invalid('mtu', 'at least 1280 for IPv6', mtu, { range: true })
-  const id = randomBytes(32).toString('hex')
+  const id = randomHex(32)
   const subnets = subnetsOf(options, taken, config, hostId).map(record)
   return {
     version: 1,

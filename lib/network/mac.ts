@@ -1,23 +1,26 @@
 /** MAC addresses for endpoints. */
-import { randomBytes } from 'node:crypto'
+import { isIPv4 } from 'node:net'
 import { invalid } from '../errors.js'
-import { formatIp, parseIp } from './cidr.js'
+import { randomHex } from '../random.js'
+import { formatIp } from './cidr.js'
 
 /**
  * Docker's default: `02:42:` and the IPv4 address, `172.17.0.2` → `02:42:ac:11:00:02`. An address that comes back
  * has the same MAC, so neighbours' ARP entries stay right.
  */
 export function macOfIpv4(address: string): string {
-  const ip = parseIp(address)
-  if (ip.family !== 4) throw invalid('address', 'an IPv4 address', address)
-  return colons(`0242${ip.value.toString(16).padStart(8, '0')}`)
+  if (!isIPv4(address)) throw invalid('address', 'an IPv4 address', address)
+  return `02:42:${address
+    .split('.')
+    .map(byte => Number(byte).toString(16).padStart(2, '0'))
+    .join(':')}`
 }
 
 /** A random unicast MAC, marked as locally administered (IEEE 802: bit 1 of the first byte set, bit 0 clear). */
 export function randomMac(): string {
-  const bytes = randomBytes(6)
-  bytes.writeUInt8((bytes.readUInt8() & 0xfc) | 0x02)
-  return colons(bytes.toString('hex'))
+  const digits = randomHex(6)
+  const first = (Number.parseInt(digits.slice(0, 2), 16) & 0xfc) | 0x02
+  return colons(first.toString(16).padStart(2, '0') + digits.slice(2))
 }
 
 /** The link-local address that the kernel makes from a MAC (RFC 4291, appendix A). */

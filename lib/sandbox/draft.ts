@@ -1,5 +1,4 @@
 /** Drafting a sandbox: from options that were checked to the record of what is to be made. */
-import { randomBytes } from 'node:crypto'
 import type { HostConfig } from '../config.js'
 import { fail, invalid } from '../errors.js'
 import { bitsOf, familyOf, prefixOf } from '../network/cidr.js'
@@ -7,6 +6,7 @@ import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import { macOfIpv4, randomMac } from '../network/mac.js'
 import { nameServersOf } from '../network/name-servers.js'
+import { randomHex } from '../random.js'
 import type { EndpointRecord, SandboxRecord, SubnetRecord } from '../state/records.js'
 import type { Attachment, ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { formatContainerPort } from './port-grammar.js'
@@ -78,7 +78,7 @@ export function ifnameOf(
 }
 
 function drawIfname(prefix: string): string {
-  return `${prefix}${randomBytes(4).toString('hex').slice(0, 7)}`
+  return `${prefix}${randomHex(4).slice(0, 7)}`
 }
 
 /** The record of a sandbox without endpoints and ports yet. */
@@ -91,7 +91,7 @@ export function draftRecord(
   const orHosts = (own: readonly string[], host: readonly string[]) => [...(own.length > 0 ? own : host)]
   return {
     version: 1,
-    id: randomBytes(32).toString('hex'),
+    id: randomHex(32),
     name: options.name,
     phase: 'creating',
     mode: options.mode,

@@ -67,6 +67,9 @@ export function createPlan(
   const defaults = netns.owned ? commonSettings(endpoints) : []
   const gatewaysOf = (endpoint: SandboxRecord['endpoints'][number]) =>
     ([4, 6] as const).filter(family => gatewayEndpoint(endpoints, family) === endpoint)
+  const attached = endpoints.flatMap((endpoint, i) =>
+    attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults),
+  )
   return [
     lockRoot(layout, firewallSteps.length + networkSteps.length > 0 ? 'exclusive' : 'shared'),
     ...(owner === undefined ? [] : ownerSteps(layout, owner)),
@@ -86,8 +89,7 @@ export function createPlan(
     ...forgetFlows(record.ports),
     // All that is above may overlap with the making of the namespace (Mechanism.order).
     ...modes[record.mode].enter(record, layout, { defaults, adopted }),
-    ...endpoints.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults)),
-    ...(modes[record.mode].settle?.(record) ?? []),
+    ...(modes[record.mode].furnish?.(record, attached) ?? attached),
     ...guestSteps(record.guest),
     { apply: { op: 'file.rename', path: draft, to: layout.sandboxRecord(name) } },
   ]

@@ -8,7 +8,7 @@ import { lockRoot } from '../state/lock.js'
 import { format, formatDraft, type SandboxRecord } from '../state/records.js'
 import { fileSteps } from './files.js'
 import { gatewayEndpoint } from './gateway.js'
-import { loopbackUp, slot } from './modes/mode.js'
+import { slot, withLoopback } from './modes/mode.js'
 import type { Ground } from './plans.js'
 import { attachSteps, claimPort, forgetFlows, forgetLinks, leaseSteps, leasesOf, linkFirewallSteps, publishSteps } from './steps.js'
 
@@ -39,11 +39,10 @@ export function reservePlan(
     ...endpoints.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
     ...linkFirewallSteps(firewall, name, endpoints),
     { apply: { op: 'netns.create', slot, settings: defaults } },
-    loopbackUp,
     // All in its turn: nobody waits for it, and behind the answer the namespace is no longer the plan's.
-    ...endpoints
-      .flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults))
-      .map(({ when: _, ...step }): Step => step),
+    ...withLoopback(
+      endpoints.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults)),
+    ).map(({ when: _, ...step }): Step => step),
     { apply: { op: 'netns.keep', key: name, slot } },
   ]
 }

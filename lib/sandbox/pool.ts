@@ -1,5 +1,4 @@
 /** A warm pool: sandboxes that are all but made, to be taken in a fraction of the time. */
-import { randomBytes } from 'node:crypto'
 
 import type { Context } from '../context.js'
 import type { CreatedSandbox, Op, Sandbox, SandboxPool, TakeOptions } from '../contract.js'
@@ -10,6 +9,7 @@ import type { Networks } from '../network/networks.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
+import { randomHex } from '../random.js'
 import type { SandboxRecord } from '../state/records.js'
 import { sandboxOptions, takeOptions, type ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { type Creation, requestsOf } from './creation.js'
@@ -177,7 +177,7 @@ export class Pool implements SandboxPool {
     const { context, ground, networks } = this.#makers
     const valid = sandboxOptions({ name: 'reserved', network: this.network })
     // No name that a user could give, or ask for.
-    const creation = this.#makers.creation({ ...valid, name: `~${randomBytes(6).toString('hex')}` })
+    const creation = this.#makers.creation({ ...valid, name: `~${randomHex(6)}` })
     for (let attempt = 1; ; attempt++) {
       const draft = await creation.draft()
       const record: SandboxRecord = { ...draft.record, phase: 'pooled' }

@@ -18,23 +18,30 @@ export interface ModeSteps {
     layout: Layout,
     how: { readonly defaults: readonly Setting[]; readonly adopted?: NamespaceRef | undefined },
   ): Step[]
-  /** What is done in it when the endpoints are there. */
-  settle?(record: SandboxRecord): Step[]
+  /** From the steps that make the endpoints to those that make all of the inside. Default: as they are. */
+  furnish?(record: SandboxRecord, endpoints: readonly Step[]): readonly Step[]
   /** Gives the namespace up. Absent things are fine. */
   leave(record: SandboxRecord, layout: Layout): Step[]
 }
 
 /** lo of the namespace that is `slot`. */
-export const loopbackUp: Step = { apply: { op: 'link.set', ns: slot, link: { name: 'lo', index: 1 }, up: true }, when: 'ahead' }
+const loopbackUp: Step = { apply: { op: 'link.set', ns: slot, link: { name: 'lo', index: 1 }, up: true } }
+
+/** What is done for the endpoints, with lo brought up beside the first that is done in the sandbox itself: they share a message. */
+export function withLoopback(steps: readonly Step[]): Step[] {
+  const first = steps.findIndex(({ apply }) => 'ns' in apply && apply.ns === slot)
+  return steps.toSpliced(first < 0 ? steps.length : first, 0, loopbackUp)
+}
 
 /** A namespace of its own: made by us and visible to `ip netns`, or adopted and left as it is. */
 export const ownNamespace: ModeSteps = {
   enter: ({ name, netns }, _layout, { defaults, adopted }) => {
     const undo = { op: 'netns.delete', name, missingOk: true } as const
-    if (netns.owned) return [{ apply: { op: 'netns.create', name, slot, settings: defaults }, undo, when: 'ahead' }, loopbackUp]
+    if (netns.owned) return [{ apply: { op: 'netns.create', name, slot, settings: defaults }, undo, when: 'ahead' }]
     return [openNamespace(netns, adopted), ...(netns.named ? [{ apply: { op: 'netns.attach', name, slot }, undo } as const] : [])]
   },
-  settle: ({ netns }) => (netns.owned ? [] : [loopbackUp]),
+  // In one that was adopted it comes last: nothing would take it back.
+  furnish: ({ netns }, endpoints) => (netns.owned ? withLoopback(endpoints) : [...endpoints, loopbackUp]),
   leave: ({ name, netns }) =>
     netns.owned || netns.named ? [{ apply: { op: 'netns.delete', name, missingOk: true, ...inodeOf(netns) } }] : [],
 }
