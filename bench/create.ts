@@ -8,13 +8,13 @@ import { parseArgs } from 'node:util'
 
 import { type Host, openHost } from '../lib/index.js'
 import { Alone, Behind, Between, type CleanUp, serveJanitor } from './clean-up.js'
-import { machine } from './machine.js'
+import { cpuTime, machine, stolen } from './machine.js'
 import { quantile, ratio, sort, summarize, type Times } from './quantiles.js'
 import { Bare, benchNetwork, Floor, Full, Ours, type Rival, root, stateDir } from './rivals.js'
 
 const help = `npm run bench -- create [options]
   --samples N    of each rival (default 1000)
-  --warmup N     rounds before, not counted (default 100)
+  --warmup N     rounds before, not counted (default 2000: JavaScript is compiled by then, as in a process that has run for a while)
   --cleanup HOW  between (default): samples are removed in groups between bursts of them, the kernel takes their namespaces apart
                  while the next are made. behind: by another process, all the time. alone: each by itself, followed by a rest
   --burst N      between: samples from one removal to the next (default 192); behind: samples that may be there at once
@@ -31,7 +31,7 @@ const tailBar = 1.5
 const { values: options } = parseArgs({
   options: {
     samples: { type: 'string', default: '1000' },
-    warmup: { type: 'string', default: '100' },
+    warmup: { type: 'string', default: '2000' },
     cleanup: { type: 'string', default: 'between' },
     burst: { type: 'string', default: '192' },
     rest: { type: 'string', default: '20' },
@@ -73,7 +73,8 @@ function table(rows: readonly (readonly string[])[]): string {
 async function main(): Promise<void> {
   if (process.env.NETMODE_PRIVATE !== '1')
     throw new Error('a benchmark changes networking only in a private namespace: start it with `npm run bench`')
-  const facts = machine()
+  const before = cpuTime()
+  const start = machine()
   const [samples, warmup, rest] = [options.samples, options.warmup, options.rest].map(Number) as [number, number, number]
   mkdirSync(stateDir, { recursive: true })
   const host = await openHost({ stateDir })
@@ -92,6 +93,7 @@ async function main(): Promise<void> {
   await network.remove()
   await host.close()
 
+  const facts = { ...start, stolen: stolen(before) }
   const summaries = Object.fromEntries([...times].map(([name, row]) => [name, summarize(row)]))
   const ratios = Object.fromEntries(
     (['bare', 'full'] as const).flatMap(name => {

@@ -16,6 +16,24 @@ export interface Machine {
   readonly load: number
 }
 
+/** Of all CPU time since `before`, the share that a hypervisor gave to others: with more than a little, threads that should overlap don't. */
+export function stolen(before: CpuTime): number {
+  const now = cpuTime()
+  return Number(((now.stolen - before.stolen) / Math.max(1, now.all - before.all)).toFixed(3))
+}
+
+export interface CpuTime {
+  readonly all: number
+  readonly stolen: number
+}
+
+/** In ticks since the machine came up (proc(5), stat: user nice system idle iowait irq softirq steal). */
+export function cpuTime(): CpuTime {
+  const [, ...ticks] = (readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? '').split(/ +/).map(Number)
+  const known = ticks.slice(0, 8)
+  return { all: known.reduce((sum, one) => sum + one, 0), stolen: known[7] ?? 0 }
+}
+
 export function machine(): Machine {
   return {
     kernel: release(),

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 import { charts } from './charts.js'
-import { machine } from './machine.js'
+import { cpuTime, machine, stolen } from './machine.js'
 import { table } from './report.js'
 import { isMet, type Result, type Row } from './row.js'
 import { rows } from './rows/rows.js'
@@ -82,6 +82,7 @@ async function main(): Promise<void> {
   const unknown = positionals.filter(word => !rows.some(({ name }) => name === word))
   if (unknown.length > 0) throw new Error(`there is no row ${unknown.join(', ')}; npm run bench -- --help lists them`)
   const wanted = rows.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+  const before = cpuTime()
   const facts = machine()
   const folder = mkdtempSync(join(tmpdir(), 'netmode-bench-'))
   const results = new Map<string, Result>()
@@ -97,10 +98,10 @@ async function main(): Promise<void> {
     await pause(500) // the kernel takes the row's namespaces apart
   }
   rmSync(folder, { recursive: true })
-  report(facts, results)
+  report({ ...facts, stolen: stolen(before) }, results)
 }
 
-function report(facts: ReturnType<typeof machine>, results: ReadonlyMap<string, Result>): void {
+function report(facts: object, results: ReadonlyMap<string, Result>): void {
   console.log(
     Object.entries(facts)
       .map(([key, value]) => `${key} ${value}`)

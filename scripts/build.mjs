@@ -93,6 +93,7 @@ async function bundle() {
       legalComments: 'none',
       minifyWhitespace: true,
       minifySyntax: true,
+      lineLimit: 160, // Node shows the line that an error nobody caught came from
       metafile: true,
       logLevel: 'warning',
       banner: { js: "const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);" },

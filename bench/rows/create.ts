@@ -8,7 +8,7 @@ import type { Ratio, Summary } from '../quantiles.js'
 import type { Bar, Figure, Result, Row, Scale } from '../row.js'
 import { builds } from '../yardstick.js'
 
-const full = { samples: 1000, warmup: 100, rest: 20 }
+const full = { samples: 1000, warmup: 2000, rest: 20 }
 
 /** What create.ts writes. */
 interface Output {

@@ -150,12 +150,21 @@ function attachSteps(attachment: Attachment): Step[] {
       undo: { op: 'link.delete', links: [host], missingOk: true },
       when: 'ahead',
     },
-    ...(hairpin || isolated ? [{ apply: { op: 'link.set', link: host, port: { hairpin, isolated } }, when: 'ahead' } as const] : []),
+    // Before anything can come from it.
+    ...(isolated ? [{ apply: { op: 'link.set', link: host, port: { isolated } }, when: 'ahead' } as const] : []),
     ...insideSteps(endpoint, slot, defaults, 'later'),
     ...defaultRoutes(endpoint, gateways, slot),
     // The kernel lets the host's end send on a work queue that may be late, and until then drops what goes to the sandbox: hence
     // `settle`. Only then do announcements get through, and setting the MAC address, even to what it is, makes the kernel announce.
-    { apply: { op: 'link.set', link: host, alias: `netmode:${sandbox}/${network.name}`, settle: true } },
+    {
+      apply: {
+        op: 'link.set',
+        link: host,
+        alias: `netmode:${sandbox}/${network.name}`,
+        ...(hairpin && { port: { hairpin } }),
+        settle: true,
+      },
+    },
     { apply: { op: 'link.set', ns: slot, link: inside, mac }, ...(isKnown(network, endpoint) && { when: 'behind' }) },
   ]
 }
