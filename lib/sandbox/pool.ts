@@ -2,7 +2,7 @@
 
 import type { Context } from '../context.js'
 import type { CreatedSandbox, Op, Sandbox, SandboxPool, TakeOptions } from '../contract.js'
-import { fail, invalid } from '../errors.js'
+import { fail, invalid, isNetmodeError } from '../errors.js'
 import type { Identity } from '../native.js'
 import { withNames } from '../network/name-servers.js'
 import type { Networks } from '../network/networks.js'
@@ -62,7 +62,7 @@ export class Pool implements SandboxPool {
   /** In the hands of takes that may give them back. */
   #inHands = 0
   readonly #underWay = new Set<Promise<unknown>>()
-  #isFilling = false
+  #filling: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
   constructor({ size, network }: { readonly size: number; readonly network: string }, makers: Makers) {
@@ -93,16 +93,17 @@ export class Pool implements SandboxPool {
   }
 
   /** Until it is full, or one can't be made. */
-  async fill(signal?: AbortSignal): Promise<void> {
-    if (this.#isFilling) return
-    this.#isFilling = true
-    try {
-      while (this.#closing === undefined && this.#ready.length + this.#inHands < this.size) {
-        this.#ready.push(await this.#make())
-        signal?.throwIfAborted()
-      }
-    } finally {
-      this.#isFilling = false
+  fill(signal?: AbortSignal): Promise<void> {
+    this.#filling ??= this.#fill(signal).finally(() => {
+      this.#filling = undefined
+    })
+    return this.#filling
+  }
+
+  async #fill(signal?: AbortSignal): Promise<void> {
+    while (this.#closing === undefined && this.#ready.length + this.#inHands < this.size) {
+      this.#ready.push(await this.#make())
+      signal?.throwIfAborted()
     }
   }
 
@@ -119,7 +120,11 @@ export class Pool implements SandboxPool {
     try {
       for (;;) {
         const reserved = this.#ready.shift()
-        if (reserved === undefined) return await this.#makers.create(valid, signal)
+        if (reserved === undefined) {
+          const made = await this.#create(valid, signal)
+          if (made === undefined) continue
+          return made
+        }
         this.#inHands += 1
         const taken = await this.#takeOver(reserved, valid, refused, signal).finally(() => {
           this.#inHands -= 1
@@ -128,6 +133,18 @@ export class Pool implements SandboxPool {
       }
     } finally {
       this.#fillBehind()
+    }
+  }
+
+  /** undefined: one is ready after all. What the pool was just making for itself may have had the last address. */
+  async #create(valid: ValidSandboxOptions, signal?: AbortSignal): Promise<CreatedSandbox | undefined> {
+    try {
+      return await this.#makers.create(valid, signal)
+    } catch (error) {
+      if (!(isNetmodeError(error) && error.code === 'ERR_NETMODE_EXHAUSTED')) throw error
+      await this.#filling?.catch(() => {})
+      if (this.#ready.length === 0) throw error
+      return undefined
     }
   }
 

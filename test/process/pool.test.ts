@@ -158,8 +158,13 @@ describe('a pool', () => {
     expect(new Set(taken.map(({ endpoints }) => endpoints[0]?.ipv4?.address)).size).toBe(5)
     await expect(pool.take({ name: 'f' })).rejects.toMatchObject({ code: 'ERR_NETMODE_EXHAUSTED' })
     await expect(host.sandboxes.pool({ size: 1, network: 'tiny' })).rejects.toMatchObject({ code: 'ERR_NETMODE_EXHAUSTED' })
-    await taken[0]?.remove()
-    expect((await pool.take({ name: 'f' })).endpoints[0]?.ipv4?.address).toBe(taken[0]?.endpoints[0]?.ipv4?.address)
+    // The pool makes itself one of what becomes free; it is not missed by whoever asks meanwhile.
+    for (let last = taken[0], i = 0; i < 20; i++) {
+      await last?.remove()
+      const next = await pool.take({ name: `next-${i}` })
+      expect(next.endpoints[0]?.ipv4?.address).toBe(last?.endpoints[0]?.ipv4?.address)
+      last = next
+    }
   })
 
   test('keeps what could not be taken', async () => {
