@@ -298,9 +298,11 @@ std::optional<nft::Verb> ReadNft(std::string_view op, Object &object) {
 }
 
 std::optional<nft::ListVerb> ReadNftList(Object &object) {
-  nft::ListVerb verb{
-      .ns = ReadNs(object), .family = ReadFamily(object), .table = object.OptionalString("table"), .set = object.OptionalString("set"),
-      .counts = object.Flag("counts")};
+  nft::ListVerb verb{.ns = ReadNs(object),
+                     .family = ReadFamily(object),
+                     .table = object.OptionalString("table"),
+                     .set = object.OptionalString("set"),
+                     .counts = object.Flag("counts")};
   if (verb.set && !verb.table) object.MarkBad("table");
   if (verb.counts && !verb.set) object.MarkBad("set");
   if (!object.Bad().empty()) return std::nullopt;

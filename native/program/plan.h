@@ -42,11 +42,11 @@ struct SocketOpen {
 // Ops that are carried out at once.
 using Immediate =
     std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove, state::FileRename,
-                 state::ExpectAbsent, state::ExpectNames, state::ExpectUnchanged, state::FileLook, state::ClaimList, state::Claim, state::Release, state::PortClaim,
-                 state::PortRelease, netns::NetnsCreate, netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify,
-                 NetnsKeep, NetnsTake, netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet, SocketOpen, tap::TapAdd, rtnl::LinkDelete,
-                 rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList, rtnl::RuleList, nft::ListVerb, nft::RulesVerb,
-                 conntrack::ConntrackFlush>;
+                 state::ExpectAbsent, state::ExpectNames, state::ExpectUnchanged, state::FileLook, state::ClaimList, state::Claim,
+                 state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate, netns::NetnsAttach, netns::NetnsOpen,
+                 netns::NetnsDelete, netns::NetnsIdentify, NetnsKeep, NetnsTake, netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet,
+                 SocketOpen, tap::TapAdd, rtnl::LinkDelete, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList,
+                 rtnl::RuleList, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
 
 struct Op {
   const char *name;  // "link.add": what an error calls it
@@ -65,10 +65,9 @@ struct Step {
   When when = When::kInTurn;
 };
 
-using Output =
-    std::variant<std::monostate, std::string, std::uint32_t, netns::Identity, std::vector<rtnl::Link>, std::vector<rtnl::Address>,
-                 std::vector<rtnl::Route>, std::vector<rtnl::Neighbor>, std::vector<rtnl::Rule>, nft::Listing, nft::Rules,
-                 std::vector<state::Sight>, std::vector<state::ClaimGroup>>;
+using Output = std::variant<std::monostate, std::string, std::uint32_t, netns::Identity, std::vector<rtnl::Link>,
+                            std::vector<rtnl::Address>, std::vector<rtnl::Route>, std::vector<rtnl::Neighbor>, std::vector<rtnl::Rule>,
+                            nft::Listing, nft::Rules, std::vector<state::Sight>, std::vector<state::ClaimGroup>>;
 
 struct Trouble {
   std::size_t step;
