@@ -123,7 +123,8 @@ Result<std::vector<ClaimGroup>> Run(const ClaimList &op) {
     ClaimGroup group{.name = std::move(name)};
     for (std::string &claim : *claims) {
       std::array<char, PATH_MAX> holder;
-      const ssize_t length = readlink((path + '/' + claim).c_str(), holder.data(), holder.size());
+      const std::string link = std::string(path).append("/").append(claim);
+      const ssize_t length = readlink(link.c_str(), holder.data(), holder.size());
       if (length < 0 && errno == ENOENT) continue;
       if (length < 0) return FailErrno("readlink", path);
       group.claims.push_back({.name = std::move(claim), .holder = std::string(holder.data(), static_cast<std::size_t>(length))});
