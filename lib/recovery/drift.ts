@@ -2,7 +2,7 @@
 import { containsBlock, familyOf, parseCidr } from '../network/cidr.js'
 import type { Address, Link, Route } from '../plan/kernel-objects.js'
 import { linkGroup } from '../plan/link-group.js'
-import type { AddressVerb, LinkAdd, LinkRef, LinkSet, Op, RouteVerb, Slot, Step } from '../plan/op.js'
+import type { AddressVerb, LinkAdd, LinkRef, LinkSet, Op, PortOptions, RouteVerb, Slot, Step } from '../plan/op.js'
 
 /** What one namespace holds. */
 export interface Facts {
@@ -101,11 +101,16 @@ function isJoined({ ns, name, master, up }: LinkAdd, seen: Seen): boolean {
   return (!up || link?.up === true) && (master === undefined || link?.master === find(seen(ns), master)?.index)
 }
 
-function isSet({ ns, link, name, up, mac, alias, master }: LinkSet, seen: Seen): boolean {
+function isSet({ ns, link, name, up, mac, alias, master, port }: LinkSet, seen: Seen): boolean {
   const found = find(seen(ns), { name: name ?? link.name })
   if (found === undefined || (up && !found.up)) return false
   if (master && found.master !== find(seen(ns), master)?.index) return false
+  if (port && !hasOptions(found, port)) return false
   return (mac === undefined || found.mac === mac) && (alias === undefined || found.alias === alias)
+}
+
+function hasOptions({ port }: Link, wanted: PortOptions): boolean {
+  return (Object.keys(wanted) as (keyof PortOptions)[]).every(key => port?.[key] === wanted[key])
 }
 
 function hasAddress({ link, address, prefix }: AddressVerb, facts: Facts): boolean {

@@ -60,10 +60,13 @@ async function tell(): Promise<void> {
 }
 
 // Sockets are kept for as many plans as have been under way at once: as many as there are native threads, and no more.
-for (let turn = 0; turn < 3; turn++) {
+for (let held = 0, same = 0; same < 5; ) {
   const crowd = Array.from({ length: 16 }, (_, i) => `crowd-${i}`)
   await Promise.all(crowd.map(name => host.sandboxes.create({ name, network: 'lan', publish: ['80', '53/udp'] })))
   await host.sandboxes.removeAll(crowd)
+  const now = kinds().socket ?? 0
+  same = now === held ? same + 1 : 0
+  held = now
 }
 for (let i = 0; i < 50; i++) await cycle('warm')
 await tell()
