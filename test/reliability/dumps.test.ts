@@ -23,7 +23,7 @@ afterEach(async () => {
 const pairs = isLong ? 500 : 150
 const lists = isLong ? 10_000 : 150
 
-test(`${lists} lists of ${2 * pairs} links`, { timeout: 3_600_000 }, async () => {
+test(`${lists} lists of ${2 * pairs} links`, { timeout: isLong ? 3_600_000 : 300_000 }, async () => {
   const lines = Array.from({ length: pairs }, (_, i) => `link add a${i} type veth peer name b${i}\n`)
   await writeFile('/run/links', lines.join(''))
   await machine.ip('-batch', '/run/links')
@@ -52,7 +52,7 @@ test(`${lists} lists of ${2 * pairs} links`, { timeout: 3_600_000 }, async () =>
 const opens = isLong ? 1000 : 40
 const dying = isLong ? 900 : 250
 
-test(`${opens} openings beside ${2 * dying} links, some of which come and go`, { timeout: 3_600_000 }, async () => {
+test(`${opens} openings beside ${2 * dying} links, some of which come and go`, { timeout: isLong ? 3_600_000 : 300_000 }, async () => {
   await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] })
   const [kept, broken] = [
     await host.sandboxes.create({ name: 'kept', network: 'lan' }),

@@ -40,7 +40,7 @@ async function heard(socket: Socket): Promise<string> {
   return message.toString()
 }
 
-test(`${rounds} sandboxes, one after the other`, { timeout: 3_600_000 }, async () => {
+test(`${rounds} sandboxes, one after the other`, { timeout: isLong ? 3_600_000 : 300_000 }, async () => {
   await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] })
   // A sandbox that stays is the one that others meet: nothing of its is new.
   const peer = await host.sandboxes.create({ name: 'peer', network: 'lan', ip: '10.9.0.250', ip6: 'fd00:9::250' })

@@ -94,7 +94,7 @@ test(`three writers of the ruleset, ${updates} updates each: none is lost`, { ti
 
 const cuts = isLong ? 1000 : 30
 
-test(`${cuts} worker threads are terminated in the middle of anything`, { timeout: 3_600_000 }, async () => {
+test(`${cuts} worker threads are terminated in the middle of anything`, { timeout: isLong ? 3_600_000 : 300_000 }, async () => {
   await (await open(machine)).close()
   const before = await world()
   const program = programs.start('threads', machine.netns, machine.stateDir, 'cut', String(cuts))
@@ -110,7 +110,7 @@ test(`${cuts} worker threads are terminated in the middle of anything`, { timeou
 
 const exits = isLong ? 1000 : 6
 
-test(`${exits} processes exit in the middle of anything`, { timeout: 3_600_000 }, async () => {
+test(`${exits} processes exit in the middle of anything`, { timeout: isLong ? 3_600_000 : 300_000 }, async () => {
   await (await open(machine)).close()
   const before = await world()
   for (let i = 0; i < exits; i++) {

@@ -32,7 +32,7 @@ const losses: readonly (readonly [string, readonly NftFamily[]])[] = [
 ]
 
 describe(`with ${sandboxes} sandboxes`, () => {
-  test.each(losses)(`${times} times somebody deletes %s`, { timeout: 3_600_000 }, async (what, families) => {
+  test.each(losses)(`${times} times somebody deletes %s`, { timeout: isLong ? 3_600_000 : 300_000 }, async (what, families) => {
     await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24'] })
     for (let i = 0; i < sandboxes; i++) await host.sandboxes.create({ name: `web${i}`, network: 'lan', publish: ['80'] })
     const { ruleset } = await machine.dump()

@@ -35,7 +35,9 @@ async function namespaces(): Promise<number> {
 const cycles = isLong ? 10_000 : 150
 const live = isLong ? 1000 : 60
 
-test(`${cycles} cycles of create, publish, traffic and remove, then ${live} live sandboxes`, { timeout: 7_200_000 }, async () => {
+test(`${cycles} cycles of create, publish, traffic and remove, then ${live} live sandboxes`, {
+  timeout: isLong ? 7_200_000 : 300_000,
+}, async () => {
   const host = await open(machine)
   await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/16'] })
   const before = await world()
