@@ -31,7 +31,7 @@ import { explain } from './plan/explain.js'
 import { KernelMechanism, type Mechanism, PlanFailure } from './plan/mechanism.js'
 import type { ClaimGroups, ClaimList, FileLook, Sights } from './plan/op.js'
 import { translate } from './plan/translate.js'
-import { Guard, type Lost } from './recovery/guard.js'
+import { Guard, type Lost, type Unfinished } from './recovery/guard.js'
 import { Recoverer } from './recovery/recovery.js'
 import { Upkeep } from './recovery/upkeep.js'
 import { HostResolver } from './sandbox/files.js'
@@ -59,6 +59,7 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
   const { stateDir, netns, config: given, repair, nameService, signal } = openOptions(options)
   const config = await readHostConfig(given)
   const mechanism = between(new KernelMechanism(netns))
+  let host: OpenHost | undefined
   try {
     const [identity, ...listings] = (await mechanism.run(
       [{ apply: { op: 'netns.identify' } }, { apply: { op: 'nft.list', family: 'inet' } }, { apply: { op: 'nft.list', family: 'bridge' } }],
@@ -86,11 +87,12 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
     const rules = { stateFolder: layout.root, loopback6: !bridgeFilter.ip6, ip6: config.ip6tables }
     const firewall = new Firewall(rules, tables.length > 0, config.iptables)
     const parts = { mechanism, layout, config, netnsPath, identity, bridgeFilter }
-    const host = new OpenHost(parts, firewall, await thisProcess(), { nameService, repair })
+    host = new OpenHost(parts, firewall, await thisProcess(), { nameService, repair })
     if (repair) await host.recover({ ...(signal && { signal }) })
     await host.nameService.begin()
     return host as unknown as Host
   } catch (error) {
+    await host?.giveUp()
     await mechanism.close()
     throw translate(error, signal)
   }
@@ -175,17 +177,18 @@ class OpenHost {
   }
 
   /** What others have taken from under sandboxes. */
-  async #putRight(lost: Lost | undefined): Promise<void> {
+  async #putRight(lost: Lost | undefined): Promise<Unfinished | undefined> {
     const upkeep = this.#upkeep
     if (lost === undefined) {
       await upkeep.checkNetworks()
       await upkeep.checkAllSandboxes()
-      return
+      return upkeep.unfinished()
     }
     const { sandboxes, indexes, nsids, networks } = lost
     const { drifted } = networks || indexes.size > 0 ? await upkeep.checkNetworks() : { drifted: [] }
     const byNumber = indexes.size + nsids.size > 0 ? await upkeep.sandboxesOf(indexes, nsids) : []
     await upkeep.checkSandboxes(new Set([...sandboxes, ...byNumber, ...(await upkeep.sandboxesOn(drifted))]))
+    return upkeep.unfinished()
   }
 
   async explain<K extends keyof Operations>(operation: K, ...args: Operations[K]): Promise<string> {
@@ -230,6 +233,12 @@ class OpenHost {
     this.#store.assertOpen()
     signal?.throwIfAborted()
     return findingsOf(await collectFacts(this.#context, this.#store, this.#firewall, signal))
+  }
+
+  /** Ends what the constructor has begun, for one that could not be opened. */
+  async giveUp(): Promise<void> {
+    await this.#guard.close()
+    await this.nameService.close()
   }
 
   close(): Promise<void> {

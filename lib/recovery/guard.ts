@@ -2,15 +2,24 @@
 import { mkdirSync } from 'node:fs'
 
 import type { Context } from '../context.js'
+import { isNetmodeError } from '../errors.js'
 import { tableName } from '../firewall/table.js'
 import type { Loss, NativeEvent, NativeWatch } from '../native.js'
+import { translate } from '../plan/translate.js'
 import { sandboxOf } from './upkeep.js'
 
 /** Who puts things right. */
 export interface Repairs {
   ruleset(): Promise<unknown>
-  /** Looks at the networks, then at these sandboxes and those of the links and namespaces; undefined: at all. */
-  links(lost: Lost | undefined): Promise<unknown>
+  /** Looks at the networks, then at these sandboxes and those of the links and namespaces; undefined: at all. Answers what failed. */
+  links(lost: Lost | undefined): Promise<Unfinished | undefined>
+}
+
+/** What could not be put right, and why. */
+export interface Unfinished {
+  readonly sandboxes: readonly string[]
+  readonly networks: boolean
+  readonly error: unknown
 }
 
 /** What losses may have been about. */
@@ -32,6 +41,12 @@ export interface Lost {
  */
 const settling = 30
 
+/** After so long (ms) what failed is tried again, and then after twice as long each time, up to the other one. */
+const firstPause = 200
+const longestPause = 60_000
+
+const names = '/run/netns'
+
 /**
  * A thread that waits at sockets on which the kernel tells of what goes: tables, chains and rules; links, addresses and routes. All else is
  * filtered out in the kernel, so that what is made wakes nobody.
@@ -41,12 +56,18 @@ export class Guard {
   readonly #tables: boolean
   readonly #repairs: Repairs
   #watch: NativeWatch | undefined
+  /** Why there is something that can't be watched. */
+  #blind: unknown
   #atWork: Promise<void> | undefined
   #rulesetLost = false
   #lost: Lost = nothing()
   #all = false
   #timer: NodeJS.Timeout | undefined
   #due = false
+  /** What failed, to be tried again after the pause. */
+  #later: { ruleset: boolean; all: boolean; lost: Lost } | undefined
+  #pause: NodeJS.Timeout | undefined
+  #pauses = 0
   #closed = false
 
   /** `tables`: is there a ruleset to look after? */
@@ -56,23 +77,68 @@ export class Guard {
     this.#repairs = repairs
   }
 
-  /** From when there is something to look after. Again is fine, and tries anew what could not be watched. */
+  /** From when there is something to look after. Again is fine. */
   start(): void {
-    if (this.#watch !== undefined || this.#closed) return
-    try {
-      mkdirSync('/run/netns', { recursive: true }) // watched before the first name comes
-      this.#watch = this.#context.mechanism.watch({ tables: this.#tables, losses: true, removals: ['/run/netns'] }, () => this.#take())
-    } catch {
-      // No descriptors, or no right to: then it is the next open that puts things right.
-    }
+    if (this.#watch !== undefined || this.#pause !== undefined || this.#closed) return
+    this.#open()
+    if (this.#blind !== undefined) this.#rest(this.#blind)
   }
 
   /** Waits for a repair that is under way. */
   async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
+    clearTimeout(this.#pause)
     this.#watch?.close()
     await this.#atWork
+  }
+
+  #open(): void {
+    this.#blind = undefined
+    try {
+      mkdirSync(names, { recursive: true }) // watched before the first name comes
+      const watch = this.#subscribe([names])
+      this.#watch?.close()
+      this.#watch = watch
+    } catch (error) {
+      this.#blind = error
+    }
+    // A user may have few eyes for folders, and used them up. The kernel's sockets need none.
+    if (this.#blind === undefined || this.#watch !== undefined) return
+    try {
+      this.#watch = this.#subscribe([])
+    } catch {
+      // For the same reason, or for one that is as good.
+    }
+  }
+
+  #subscribe(removals: readonly string[]): NativeWatch {
+    return this.#context.mechanism.watch({ tables: this.#tables, losses: true, removals }, () => this.#take())
+  }
+
+  /** Until it is tried again. That it failed twice is told. */
+  #rest(error: unknown): void {
+    if (this.#pause !== undefined || this.#closed || (isNetmodeError(error) && error.code === 'ERR_NETMODE_CLOSED')) return
+    const pause = Math.min(firstPause * 2 ** this.#pauses++, longestPause)
+    if (this.#pauses === 2) warn(error)
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined
+      this.#again()
+    }, pause).unref()
+  }
+
+  #again(): void {
+    const { ruleset, all, lost } = this.#later ?? { ruleset: false, all: false, lost: nothing() }
+    this.#later = undefined
+    // What has gone while nobody was watching, nobody knows.
+    const missed = this.#blind !== undefined
+    if (missed) this.#open()
+    this.#rulesetLost ||= ruleset || missed
+    this.#all ||= all || missed
+    this.#lost.networks ||= lost.networks
+    for (const name of lost.sandboxes) this.#lost.sandboxes.add(name)
+    this.#due = true
+    this.#begin()
   }
 
   #take(): void {
@@ -110,19 +176,55 @@ export class Guard {
   }
 
   async #work(): Promise<void> {
-    // What fails now fails for the next change of this host as well, and is told there; so does the next open.
+    let trouble: unknown
     while (!this.#closed && (this.#rulesetLost || this.#due)) {
-      if (this.#rulesetLost) {
-        this.#rulesetLost = false
-        await this.#repairs.ruleset().catch(() => {})
-        continue
-      }
-      const lost = this.#all ? undefined : this.#lost
-      this.#lost = nothing()
-      this.#all = this.#due = false
-      await this.#repairs.links(lost && explained(lost)).catch(() => {})
+      const failed = await (this.#rulesetLost ? this.#putRulesetRight() : this.#putLinksRight())
+      trouble ??= failed
+    }
+    trouble ??= this.#blind
+    if (trouble !== undefined) this.#rest(trouble)
+    else if (this.#later === undefined) this.#pauses = 0
+  }
+
+  async #putRulesetRight(): Promise<unknown> {
+    this.#rulesetLost = false
+    try {
+      await this.#repairs.ruleset()
+      return undefined
+    } catch (error) {
+      this.#failed().ruleset = true
+      return error
     }
   }
+
+  async #putLinksRight(): Promise<unknown> {
+    const lost = this.#all ? undefined : this.#lost
+    this.#lost = nothing()
+    this.#all = this.#due = false
+    try {
+      const unfinished = await this.#repairs.links(lost && explained(lost))
+      if (unfinished === undefined) return undefined
+      const later = this.#failed()
+      for (const name of unfinished.sandboxes) later.lost.sandboxes.add(name)
+      later.lost.networks ||= unfinished.networks
+      return unfinished.error
+    } catch (error) {
+      this.#failed().all = true
+      return error
+    }
+  }
+
+  #failed(): { ruleset: boolean; all: boolean; lost: Lost } {
+    this.#later ??= { ruleset: false, all: false, lost: nothing() }
+    return this.#later
+  }
+}
+
+function warn(cause: unknown): void {
+  const error = translate(cause) as Error
+  const code = isNetmodeError(error) ? error.code : 'ERR_NETMODE_KERNEL'
+  const text = `What others take from this host's networks and sandboxes is noticed or put right late, it is tried again and again: ${error.message}`
+  process.emitWarning(text, { type: 'NetmodeWarning', code })
 }
 
 function nothing(): Lost {

@@ -161,7 +161,11 @@ export class Recoverer {
       const draw =
         verdict === 'heal'
           ? healPlan(this.#ground, record, holds, { immediate: true })
-          : removePlan(this.#ground, [record], { immediate: true, holds: new Map([[record.name, holds]]) })
+          : removePlan(this.#ground, [record], {
+              immediate: true,
+              holds: new Map([[record.name, holds]]),
+              released: verdict === 'release',
+            })
       if (!(await this.#try(draw, signal))) continue
       if (verdict === 'release') repaired.push(record.name)
       else rolledBack.push(record.name)

@@ -16,6 +16,7 @@ import { lockRoot } from '../state/lock.js'
 import { type EndpointRecord, format, type NetworkRecord, type SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 import { again, type Facts, hasLinks, isWhole, type Seen } from './drift.js'
+import type { Unfinished } from './guard.js'
 import { hasNamespace, namespaceNames } from './judgement.js'
 
 /** How often a sandbox is looked at anew because somebody else was at work on it. */
@@ -43,8 +44,10 @@ export class Upkeep {
   readonly #tell: Tell
   /** Those that could not be put right yet: each is told of once. */
   readonly #drifted = new Set<string>()
-  /** Networks that could not be put right: neither are the sandboxes on them. */
-  readonly #broken = new Set<string>()
+  /** Networks that could not be put right, and why: neither are the sandboxes on them. */
+  readonly #broken = new Map<string, unknown>()
+  /** Sandboxes whose repair failed, and why. */
+  readonly #failed = new Map<string, unknown>()
 
   constructor(parts: {
     readonly context: Context
@@ -86,11 +89,18 @@ export class Upkeep {
           hasLinks(steps, () => host),
         ),
       ]
-      if ((await this.#try(plan, signal)) !== 'done') this.#broken.add(name)
+      const failure = await this.#try(plan, signal)
+      if (failure !== undefined) this.#broken.set(name, failure)
       this.#networks.forget(name)
     }
     const names = drifted.map(({ record }) => record.name)
     return { drifted: names, repaired: names.filter(name => !this.#broken.has(name)) }
+  }
+
+  /** What the last looks have left as it was, because putting it right failed. */
+  unfinished(): Unfinished | undefined {
+    const [error] = [...this.#broken.values(), ...this.#failed.values()]
+    return error === undefined ? undefined : { sandboxes: [...this.#failed.keys()], networks: this.#broken.size > 0, error }
   }
 
   /** Looks at these sandboxes; answers the names of those that were put right. `immediate`: passes over who is at work. */
@@ -161,6 +171,7 @@ export class Upkeep {
   async #check(name: string, immediate: boolean, signal?: AbortSignal): Promise<boolean> {
     for (let attempt = 1; attempt <= attempts; attempt++) {
       const record = await this.#store.sandbox(name)
+      this.#failed.delete(name)
       if (record?.phase !== 'ready') {
         this.#drifted.delete(name)
         return false
@@ -176,9 +187,17 @@ export class Upkeep {
       if (!isSame(record, await this.#store.sandbox(name))) continue
       this.#tellOnce(name)
       if (repair === 'stuck') return false
-      const outcome = await this.#try(repair.plan, signal)
-      if (outcome === 'failed' || (outcome === 'overtaken' && immediate)) return false
-      if (outcome === 'done' && repair.last) return this.#drifted.delete(name)
+      const failure = await this.#try(repair.plan, signal)
+      if (failure === undefined) {
+        if (repair.last) return this.#drifted.delete(name)
+        continue
+      }
+      if (isOvertaken(failure)) {
+        if (immediate) return false
+        if (attempt < attempts) continue
+      }
+      this.#failed.set(name, failure)
+      return false
     }
     return false
   }
@@ -197,7 +216,7 @@ export class Upkeep {
     if (!(await hasNamespace(record, await namespaceNames()))) {
       for (const sharer of await this.#store.sharers(record.name)) await this.#check(sharer, immediate, signal)
       const holds = new Map([[record.name, await held(this.#context.layout, record)]])
-      return { plan: removePlan(this.#ground, [record], { immediate, holds }), last: true }
+      return { plan: removePlan(this.#ground, [record], { immediate, holds, released: true }), last: true }
     }
     const expected = await this.#expected(record)
     if (expected.length === 0) return 'fine'
@@ -320,16 +339,20 @@ export class Upkeep {
     }
   }
 
-  async #try(plan: Plan, signal?: AbortSignal): Promise<'done' | 'overtaken' | 'failed'> {
+  async #try(plan: Plan, signal?: AbortSignal): Promise<PlanFailure | undefined> {
     try {
       await this.#context.mechanism.run(plan, signal)
-      return 'done'
+      return undefined
     } catch (error) {
-      if (!(error instanceof PlanFailure)) throw error
-      // A link that is there by now was made by another process, which has seen the same.
-      return /^(lock|expect\.|link\.add)/.test(error.op.op) ? 'overtaken' : 'failed'
+      if (error instanceof PlanFailure) return error
+      throw error
     }
   }
+}
+
+/** A link that is there by now was made by another process, which has seen the same. */
+function isOvertaken({ op: { op } }: PlanFailure): boolean {
+  return /^(lock|expect\.|link\.add)/.test(op)
 }
 
 /** The links on the host that `isWhole` and `hasLinks` look for, for one op. */

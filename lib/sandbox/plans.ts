@@ -105,14 +105,22 @@ export interface RemoveOptions {
   readonly immediate?: boolean
   /** By name: what a sandbox really holds, where that may be less than its record says. */
   readonly holds?: ReadonlyMap<string, Published>
+  /** Their namespaces are gone: what has such a name by now is somebody else's. */
+  readonly released?: boolean
 }
 
 /** Removes sandboxes, all their links in one wait. Absent parts are fine: it also ends what a crash left half done. */
-export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], { holds, ...options }: RemoveOptions = {}): Step[] {
+export function removePlan(
+  ground: Ground,
+  unordered: readonly SandboxRecord[],
+  { holds, released = false, ...options }: RemoveOptions = {},
+): Step[] {
   const { layout, firewall } = ground
   // Everybody takes several locks in the same order, so that nobody waits for somebody who waits for them.
   const records = unordered.toSorted((a, b) => (a.name < b.name ? -1 : 1))
   const path = (record: SandboxRecord) => layout.sandboxRecord(record.name)
+  // Should this break off, the next one has to know it too.
+  const leaving = released ? records.map(record => ({ ...record, netns: { path: record.netns.path, owned: false } })) : records
   return [
     lockRoot(layout, 'shared'),
     ...records.flatMap((record): Step[] => [
@@ -120,7 +128,7 @@ export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], 
       { apply: { op: 'expect.names', path: layout.sandboxSharers(record.name), names: [] } },
       expectRecord(layout, record),
     ]),
-    ...records.map(
+    ...leaving.map(
       (record): Step => ({
         apply: { op: 'file.write', path: path(record), text: format({ ...record, phase: 'removing' }), how: 'replace' },
       }),
@@ -133,7 +141,7 @@ export function removePlan(ground: Ground, unordered: readonly SandboxRecord[], 
     ...deleteLinks(records.flatMap(({ endpoints }) => endpoints)),
     ...records.flatMap(deleteLinksInside),
     ...records.flatMap(({ name, endpoints }) => forgetLinks(ground.firewall, name, endpoints)),
-    ...records.flatMap(record => modes[record.mode].leave(record, layout)),
+    ...leaving.flatMap(record => modes[record.mode].leave(record, layout)),
     ...records.flatMap(({ name, endpoints }) => endpoints.flatMap(endpoint => releaseLeases(layout, name, endpoint))),
     ...records.map(({ name }): Step => ({ apply: { op: 'folder.remove', path: layout.sandbox(name) } })),
   ]

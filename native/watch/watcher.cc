@@ -34,6 +34,7 @@ namespace {
 constexpr std::size_t kReceiveRoom = 256 << 10;  // bytes; no notification is larger
 constexpr std::size_t kMostWaiting = 1 << 16;    // events that nobody has taken: more are told of as lost
 constexpr int kGathering = 10;                   // ms
+constexpr int kRest = 100;                       // ms
 constexpr std::uint32_t kRemovals = IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK;
 constexpr std::uint32_t kFolderEvents = kRemovals | IN_CREATE | IN_MOVED_TO;
 
@@ -173,24 +174,29 @@ Result<void> Watcher::WatchFolders(const Wanted &wanted) {
   if (wanted.folders.empty() && wanted.trees.empty() && wanted.removals.empty()) return {};
   folders_.Reset(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!folders_.Valid()) return FailErrno("inotify_init1");
-  for (const auto &path : wanted.folders) WatchFolder(path, false, kFolderEvents);
-  for (const auto &path : wanted.removals) WatchFolder(path, false, kRemovals);
+  for (const auto &path : wanted.folders) WatchOrTell(path, false);
+  // There is little sense in half of this one: whoever waits for what goes would wait in vain.
+  for (const auto &path : wanted.removals) {
+    if (!WatchFolder(path, false, kRemovals)) return FailErrno("inotify_add_watch", path);
+  }
   for (const auto &path : wanted.trees) {
-    WatchFolder(path, true, kFolderEvents);
+    WatchOrTell(path, true);
     std::error_code ignored;
-    for (const auto &entry : std::filesystem::directory_iterator(path, ignored)) WatchFolder(entry.path().string(), false, kFolderEvents);
+    for (const auto &entry : std::filesystem::directory_iterator(path, ignored)) WatchOrTell(entry.path().string(), false);
   }
   return {};
 }
 
-// What can't be watched (gone by now, no watches left) is told of as lost.
-void Watcher::WatchFolder(const std::string &path, bool tree, std::uint32_t events) {
+bool Watcher::WatchFolder(const std::string &path, bool tree, std::uint32_t events) {
   const int watch = inotify_add_watch(folders_.Get(), path.c_str(), events);
-  if (watch >= 0) {
-    watched_.insert_or_assign(watch, Folder{.path = path, .tree = tree});
-  } else if (errno != ENOENT && errno != ENOTDIR) {
-    Add({Event{.what = Overrun{}}});
-  }
+  if (watch < 0) return false;
+  watched_.insert_or_assign(watch, Folder{.path = path, .tree = tree});
+  return true;
+}
+
+// What can't be watched (gone by now, no watches left) is told of as lost.
+void Watcher::WatchOrTell(const std::string &path, bool tree) {
+  if (!WatchFolder(path, tree, kFolderEvents) && errno != ENOENT && errno != ENOTDIR) Add({Event{.what = Overrun{}}});
 }
 
 void Watcher::Serve() {
@@ -231,7 +237,8 @@ void Watcher::ReadSocket(int fd, Parse parse, std::vector<Event> &events) {
     message.msg_controllen = control.size();
     const ssize_t received = recvmsg(fd, &message, MSG_DONTWAIT);
     if (received < 0 && errno == EINTR) continue;
-    if (received < 0 && errno != ENOBUFS) return;
+    if (received < 0 && errno == EAGAIN) return;
+    if (received < 0 && errno != ENOBUFS) return Rest(events);
     if (received < 0 || (message.msg_flags & MSG_TRUNC) != 0) {
       events.push_back({.what = Overrun{}});
       continue;
@@ -247,9 +254,18 @@ void Watcher::ReadSocket(int fd, Parse parse, std::vector<Event> &events) {
   }
 }
 
+// What can't be read is there still, and poll would not wait for it.
+void Watcher::Rest(std::vector<Event> &events) {
+  events.push_back({.what = Overrun{}});
+  pollfd stop{.fd = stop_.Get(), .events = POLLIN, .revents = 0};
+  static_cast<void>(poll(&stop, 1, kRest));
+}
+
 void Watcher::ReadFolders(std::vector<Event> &events) {
   while (true) {
     const ssize_t received = read(folders_.Get(), buffer_.data(), buffer_.size());
+    if (received < 0 && errno == EINTR) continue;
+    if (received < 0 && errno != EAGAIN) return Rest(events);
     if (received <= 0) return;
     std::size_t offset = 0;
     while (offset + sizeof(inotify_event) <= static_cast<std::size_t>(received)) {
@@ -270,7 +286,7 @@ void Watcher::ReadFolders(std::vector<Event> &events) {
       }
       if (name.starts_with('.')) continue;  // a record on its way
       if (folder.tree && (header.mask & IN_ISDIR) != 0 && (header.mask & (IN_CREATE | IN_MOVED_TO)) != 0)
-        WatchFolder(folder.path + "/" + name, false, kFolderEvents);
+        WatchOrTell(folder.path + "/" + name, false);
       const bool gone = (header.mask & (IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF)) != 0;
       events.push_back({.gone = gone, .what = FileChange{.folder = folder.path, .name = name}});
     }

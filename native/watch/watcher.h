@@ -52,11 +52,14 @@ class Watcher {
 
   [[nodiscard]] Result<void> OpenSockets(const Wanted &wanted);
   [[nodiscard]] Result<void> WatchFolders(const Wanted &wanted);
-  void WatchFolder(const std::string &path, bool tree, std::uint32_t events);
+  // False, with errno, where it can't be watched.
+  [[nodiscard]] bool WatchFolder(const std::string &path, bool tree, std::uint32_t events);
+  void WatchOrTell(const std::string &path, bool tree);
   void Serve();
   // `parse`: makes an event of a message and the namespace that it came from.
   template <class Parse>
   void ReadSocket(int fd, Parse parse, std::vector<Event> &events);
+  void Rest(std::vector<Event> &events);
   void ReadFolders(std::vector<Event> &events);
   void Add(std::vector<Event> events);
 

@@ -412,6 +412,8 @@ describe('together with ip netns', () => {
   })
 
   test('a sandbox whose name it deleted is gone, and says so', async () => {
+    await host.close()
+    host = await open(machine, { repair: false }) // or its guard may release it meanwhile
     const gone = await host.sandboxes.create({ name: 'gone', network: 'none' })
     // As long as somebody holds it, its inode number is not given to the next one.
     const held = await openFile('/run/netns/gone')

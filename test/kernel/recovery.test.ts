@@ -1,4 +1,5 @@
 /** What a dead process, or somebody else, left behind is put right at the next opening, and nothing but that. */
+import { execFileSync } from 'node:child_process'
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { type Host, type NetworkOptions, openHost, type SandboxOptions } from '../../lib/index.js'
@@ -267,6 +268,33 @@ describe('when somebody else', () => {
     expect((await host.sandboxes.create(web)).endpoints).toHaveLength(1)
     await host.close()
   })
+
+  test.each(['an opening', 'an open host'])(
+    'makes a namespace under the name of one that is gone, while %s releases that: his stays',
+    async by => {
+      await opened(stageLan)
+      const before = await world()
+      await opened(stageWeb)
+      let made = false
+      const { host, between } = await openBetween(machine, { repair: by === 'an open host' })
+      between.change = plan => {
+        if (!made && plan.some(({ apply }) => apply.op === 'folder.remove' && apply.path.endsWith('/sandboxes/web'))) {
+          made = true
+          execFileSync('ip', ['netns', 'add', 'web'])
+        }
+        return plan
+      }
+      const events = host.events({ types: ['sandbox.removed'] })
+      await run('ip', ['netns', 'delete', 'web'])
+      if (by === 'an opening') await host.recover()
+      await events.next()
+      expect(made).toBe(true)
+      expect(await run('ip', ['-n', 'web', '-br', 'link'])).toMatch(/^lo +DOWN/)
+      await host.close()
+      await run('ip', ['netns', 'delete', 'web'])
+      expect(await world()).toEqual(before)
+    },
+  )
 
   test.each(['delete table inet netmode', 'delete table bridge netmode', 'flush ruleset'])(
     'says `nft %s`, all is made anew as it was',

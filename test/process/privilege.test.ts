@@ -15,7 +15,7 @@ const { test: withTwo } = requires('root', 'program:nft', 'program:setpriv')
 const { test: inUserNamespace } = requires('root', 'userns')
 
 beforeAll(async () => {
-  programs = await Programs.bundle('test/process/programs/main-acts.ts')
+  programs = await Programs.bundle('test/process/programs/main-acts.ts', 'test/process/programs/blind-guard.ts')
 })
 afterAll(() => programs[Symbol.asyncDispose]())
 beforeEach(async () => {
@@ -49,5 +49,28 @@ inUserNamespace('in a user namespace, without any privilege on the machine, ever
   const stateDir = await mkdtemp(join(tmpdir(), 'netmode-userns-'))
   const script = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
   await done('unshare', '-Urnm', 'sh', '-ec', script, 'sh', ...node, programs.path('main-acts'), stateDir)
+  await rm(stateDir, { recursive: true })
+})
+
+inUserNamespace('a guard that gets no inotify instance says so once, puts right what it hears of, and tries again', async () => {
+  const stateDir = await mkdtemp(join(tmpdir(), 'netmode-userns-'))
+  const script = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
+  const program = new Program(
+    spawn('unshare', ['-Urnm', 'sh', '-c', script, 'sh', ...node, programs.path('blind-guard'), stateDir], { stdio: 'pipe', env }),
+  )
+  const heard: string[] = []
+  for (let more = true; more; ) {
+    const line = await program.hear().catch(() => program.errors)
+    heard.push(line)
+    more = / back$| released$|^NetmodeWarning/.test(line)
+  }
+  expect(heard).toEqual([
+    expect.stringMatching(/^NetmodeWarning ERR_NETMODE_CAPACITY: .*EMFILE/),
+    'the ruleset is back',
+    'first is released',
+    'second is released',
+    '1 warning',
+  ])
+  expect(await program.end()).toBe(0)
   await rm(stateDir, { recursive: true })
 })

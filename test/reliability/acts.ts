@@ -1,4 +1,5 @@
 /** What is done to a host while something is done to the program that does it. Each on the same scene, and each can be taken back. */
+import { once } from 'node:events'
 import type { Host, Sandbox, SandboxOptions } from '../../lib/index.js'
 
 /** One operation. `adds`: it makes something, so that taking it back leads to what was before; the others take something away. */
@@ -19,8 +20,11 @@ export type ActName = 'create' | 'publish' | 'unpublish' | 'attach' | 'detach' |
 
 const web: SandboxOptions = { name: 'web', network: 'lan', ip: '10.9.0.9', publish: ['8080:80', '53:53/udp'] }
 
-/** What puts right what others have taken: `recover` when it is told to, `guard` by itself, once it has said that it is ready. */
-export type RepairName = 'recover' | 'guard'
+/**
+ * What puts right what others have taken: `recover` when it is told to, `guard` by itself, once it has said that it is ready; `long guard`
+ * until SIGUSR2, and tells what it is warned of.
+ */
+export type RepairName = 'recover' | 'guard' | 'long guard'
 
 export const repairs: Readonly<Record<RepairName, { run(host: Host): Promise<unknown> }>> = {
   recover: { run: host => host.recover() },
@@ -33,6 +37,16 @@ export const repairs: Readonly<Record<RepairName, { run(host: Host): Promise<unk
         // The last that a ruleset gets.
         if (event.type === 'ruleset' && event.action === 'new' && (event.object as { name?: string }).name === 'exposed4') return
       }
+    },
+  },
+  'long guard': {
+    run: async () => {
+      const told = once(process, 'SIGUSR2')
+      const tell = (warning: Error & { code?: string }) => process.stdout.write(`${warning.name} ${warning.code}\n`)
+      process.on('warning', tell)
+      process.stdout.write('watching\n')
+      await told
+      process.off('warning', tell)
     },
   },
 }

@@ -1,5 +1,6 @@
 /** What puts things right is itself killed, or one of its system calls fails: the next opening puts right what it has not. */
 import { constants } from 'node:os'
+import { isDeepStrictEqual } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import type { Host } from '../../lib/index.js'
 import { open } from '../setup/between.js'
@@ -45,6 +46,29 @@ async function world(): Promise<object> {
 function hideRandomMac(_key: string, value: unknown): unknown {
   const isVeth = value !== null && typeof value === 'object' && 'ifname' in value && value.ifname === veth
   return isVeth && 'link_type' in value ? { ...value, address: 'its own' } : value
+}
+
+/** Resolves when the world is as it was. It is looked at again whenever the kernel has told of a change. */
+async function isBack(whole: object): Promise<void> {
+  const events = host.events({ types: ['link', 'address', 'route', 'ruleset'] })
+  let changed = true
+  let wake = () => {}
+  const watching = (async () => {
+    for await (const _ of events) {
+      changed = true
+      wake()
+    }
+  })()
+  while (changed) {
+    changed = false
+    if (isDeepStrictEqual(await world(), whole)) break
+    if (changed) continue
+    await new Promise<void>(resolve => {
+      wake = resolve
+    })
+  }
+  await events.return?.()
+  await watching
 }
 
 const damages: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -102,5 +126,26 @@ describe.each(Object.entries(damages))('%s, and what puts it right', (what, dama
     }
     expect(faults).toBeGreaterThan(2)
     score(28, `errno injected in recover, after ${what}`, `${faults} faults, whole again after the next`)
+  })
+
+  test('meets an error at any system call of the guard, and tries again by itself', { timeout: isLong ? 1_800_000 : 300_000 }, async () => {
+    const whole = await world()
+    await using victim = await Victim.start(programs, machine, 'guard')
+    let faults = 0
+    for (let at = 0; ; at += isLong ? 1 : 23) {
+      const errno = errnos[at % errnos.length] as (typeof errnos)[number]
+      const { fired } = await victim.guard(`fail/${at}/${constants.errno[errno]}`, damage, () => isBack(whole))
+      if (!fired) break
+      faults++
+    }
+    expect(faults).toBeGreaterThan(1)
+    score(28, `errno injected in the guard, after ${what}`, `${faults} faults, whole again without any help`)
+  })
+
+  test('meets nothing but errors: the guard tells, and is not at its end', { timeout: 300_000 }, async () => {
+    const whole = await world()
+    await using victim = await Victim.start(programs, machine, 'guard')
+    expect(await victim.warned(`fail/0/${constants.errno.ENOMEM}/on`, damage)).toMatch(/^NetmodeWarning ERR_NETMODE_/)
+    await isBack(whole)
   })
 })

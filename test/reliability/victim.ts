@@ -52,7 +52,14 @@ export class Victim implements AsyncDisposable {
   /** Lets it do something while nobody disturbs it, or with one call failing (or all from there on). */
   async act(act: ActName | RepairName, order = 'fail/-1/0'): Promise<Outcome> {
     this.#program.say(JSON.stringify({ act, order }))
-    const answer = JSON.parse(await this.#program.hear()) as Answer
+    return this.#outcome()
+  }
+
+  async #outcome(): Promise<Outcome> {
+    let line = await this.#program.hear()
+    // What the last pause of a guard was for may be tried just when the next fault comes: twice is told of.
+    while (line.startsWith('NetmodeWarning ')) line = await this.#program.hear()
+    const answer = JSON.parse(line) as Answer
     const [calls = '', ...where] = (await this.#meddler.hear()).split(' ')
     return { ...answer, calls: Number(calls), where: where.join(' ') }
   }
@@ -66,6 +73,27 @@ export class Victim implements AsyncDisposable {
     if (!word.startsWith('killed ')) return undefined
     await this.#program.end()
     return word.slice('killed '.length)
+  }
+
+  /** Lets its guard meet an error, or more of them; `put` resolves when things are right again. */
+  async guard(order: string, cause: () => Promise<unknown>, put: () => Promise<unknown>): Promise<Outcome> {
+    this.#program.say(JSON.stringify({ act: 'long guard', order }))
+    await this.#program.hear()
+    await cause()
+    await put()
+    this.#program.process.kill('SIGUSR2')
+    return this.#outcome()
+  }
+
+  /** Its guard meets nothing but errors until it has told of them. Answers what it said. */
+  async warned(order: string, cause: () => Promise<unknown>): Promise<string> {
+    this.#program.say(JSON.stringify({ act: 'long guard', order }))
+    await this.#program.hear()
+    await cause()
+    const warning = await this.#program.hear()
+    this.#program.process.kill('SIGUSR2')
+    await this.#outcome()
+    return warning
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
