@@ -2,8 +2,12 @@
 
 #include <linux/netfilter.h>
 #include <sched.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <thread>
 
 #include "netns/visit.h"
 #include "nft/library.h"
@@ -12,6 +16,10 @@ namespace netmode::program {
 namespace {
 
 const std::string kHost;  // the empty slot
+
+// How long is waited for an address that the kernel has taken, and after how long it is asked again.
+constexpr std::chrono::seconds kLongestWait{10};
+constexpr std::chrono::microseconds kAskAgain{200};
 
 template <class T>
 concept Deletes = requires(const T &op) { op.missing_ok; };
@@ -47,12 +55,16 @@ const std::string &SlotOf(const NftVerb &verb) {
 
 Runner::~Runner() { LetGo(); }
 
+void Runner::Unlock() {
+  for (UniqueFd &lock : std::exchange(locks_, {})) state::Drop(std::move(lock));
+}
+
 // Of what others may be waiting for.
 void Runner::LetGo() {
   const auto host = places_.extract(kHost);
   if (!host.empty() && host.mapped().rtnl) session_.GiveBack(NETLINK_ROUTE, std::move(*host.mapped().rtnl));
   if (!host.empty() && host.mapped().netfilter) session_.GiveBack(NETLINK_NETFILTER, std::move(*host.mapped().netfilter));
-  for (UniqueFd &lock : std::exchange(locks_, {})) state::Drop(std::move(lock));
+  Unlock();
 }
 
 Report Runner::Run(const std::vector<Step> &steps) {
@@ -84,6 +96,8 @@ void Runner::Finish() {
   if (!report_.failure) Flush();
   if (report_.failure) Undo(*steps_);
   steps_ = report_.failure ? nullptr : steps_;
+  Unlock();
+  if (!report_.failure) AwaitComing();
   GoHome();
   LetGo();
 }
@@ -130,6 +144,7 @@ void Runner::Adopt(Runner &ahead, std::size_t first, std::size_t last) {
   ahead.GoHome();
   places_.merge(ahead.places_);
   indexes_.merge(ahead.indexes_);
+  std::ranges::move(std::exchange(ahead.coming_, {}), std::back_inserter(coming_));
   for (std::size_t step = first; step < last; ++step) {
     report_.outputs[step] = std::move(ahead.report_.outputs[step]);
     done_[step] = done_[step] || ahead.done_[step];
@@ -259,6 +274,34 @@ void Runner::FlushRtnl() {
     if (rtnl::MeansMissing(error.code) && (undoing_ || MissingOk(std::get<RtnlVerb>(op.verb)))) continue;
     if (!undoing_) done_[step] = false;
     Fail(step, op.name, error);
+  }
+  if (undoing_ || report_.failure) return;
+  for (const auto &one : queued) NoteComing(*one.op);
+}
+
+// An IPv6 address that needs no look for duplicates gets its route and its multicast group from a work queue that all namespaces of the
+// machine share, and that waits for the lock of all links: where much is going on, whole seconds after it was acknowledged.
+void Runner::NoteComing(const Op &op) {
+  const auto *verb = std::get_if<rtnl::AddressVerb>(&std::get<RtnlVerb>(op.verb));
+  if (verb == nullptr || verb->verb == rtnl::Verb::kDelete || !verb->no_dad) return;
+  const auto address = ParseIp(verb->address);
+  const auto link = LinkIndex(verb->ns, verb->link);
+  if (address && address->family == AF_INET6 && link) coming_.push_back({.slot = verb->ns, .link = *link, .address = *address});
+}
+
+// Who has been answered may send to these addresses. One that doesn't come has been taken away meanwhile, or the kernel is worse off than
+// a plan could mend: that is no failure.
+void Runner::AwaitComing() {
+  const auto until = std::chrono::steady_clock::now() + kLongestWait;
+  for (const auto &[slot, link, address] : std::exchange(coming_, {})) {
+    const auto socket = Rtnl(slot);
+    if (!socket) continue;
+    while (!cancelled_.load(std::memory_order_relaxed)) {
+      const auto local = rtnl::IsLocal(**socket, address, link);
+      if (!local) places_[slot].rtnl.reset();  // the answer may still come
+      if (!local || *local || std::chrono::steady_clock::now() > until) break;
+      std::this_thread::sleep_for(kAskAgain);
+    }
   }
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/inet.h"
 #include "netlink/batch.h"
 #include "netlink/socket.h"
 #include "nft/transaction.h"
@@ -69,7 +70,16 @@ class Runner final : public rtnl::Names {
     const Op *op;
   };
 
+  struct Coming {  // an address that the kernel has taken and may not answer for yet
+    std::string slot;
+    std::uint32_t link;  // index
+    IpAddress address;
+  };
+
+  void Unlock();
   void LetGo();
+  void NoteComing(const Op &op);
+  void AwaitComing();
   void Apply(const Op &op, std::size_t step);
   void Undo(const std::vector<Step> &steps);
   void FlushRtnl();
@@ -124,6 +134,7 @@ class Runner final : public rtnl::Names {
   std::map<std::pair<std::string, std::string>, std::uint32_t> indexes_;  // (slot, name) of links that this plan made or looked up
   std::vector<UniqueFd> locks_;
   std::vector<Saved> saved_;
+  std::vector<Coming> coming_;
 
   // What is queued and not yet sent. One of the two at most.
   netlink::Batch batch_;

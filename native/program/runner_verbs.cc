@@ -93,6 +93,7 @@ Result<Output> Runner::Do(const netns::NetnsIdentify &op) {
 Result<Output> Runner::Do(const NetnsKeep &op) {
   const auto place = places_.find(op.slot);
   if (place == places_.end() || !place->second.ns.Valid() || locks_.empty()) return netmode::Fail(EINVAL, {}, op.slot);
+  AwaitComing();  // whoever takes it opens no socket here
   Reserve::Kept kept{.ns = std::move(place->second.ns), .lock = std::move(locks_.back())};
   const bool is_kept = session_.Kept().Keep(op.key, kept);
   if (!is_kept) {

@@ -212,18 +212,20 @@ std::optional<Route> ParseRoute(netlink::Bytes payload) {
   return route;
 }
 
-Result<bool> IsLocal(netlink::Socket &socket, const IpAddress &address) {
+Result<bool> IsLocal(netlink::Socket &socket, const IpAddress &address, std::optional<std::uint32_t> link) {
   rtmsg header{};
   header.rtm_family = address.family;
   header.rtm_dst_len = address.Width();
+  header.rtm_flags = link ? RTM_F_FIB_MATCH : 0;  // the route itself, which has the link; what comes of it says lo
   netlink::Batch question;
   question.Begin(RTM_GETROUTE, 0, header, 0);
   question.Put(RTA_DST, address.Bytes());
+  if (link) question.PutInteger(RTA_OIF, *link);
   question.End();
   bool local = false;
   const auto failures = socket.Execute(question, [&](std::size_t, const netlink::Message &message) {
     const std::optional<Route> route = ParseRoute(message.payload);
-    if (route) local = route->type == RTN_LOCAL;
+    if (route) local = route->type == RTN_LOCAL && (!link || route->link == link);
   });
   if (!failures) return std::unexpected(failures.error());
   return local;  // a refusal: there is no way to it at all

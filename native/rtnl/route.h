@@ -65,8 +65,9 @@ struct Route {
 
 [[nodiscard]] Result<void> Encode(netlink::Batch &batch, const RouteVerb &op, Names &names, std::size_t tag);
 [[nodiscard]] Result<std::vector<Route>> List(netlink::Socket &socket, const RouteList &op);
-// Whether packets to the address end here, as `ip route get` says.
-[[nodiscard]] Result<bool> IsLocal(netlink::Socket &socket, const IpAddress &address);
+// Whether packets to the address end here, as `ip route get` says. `link`: the index of the one that has to have the address, where more
+// than one may.
+[[nodiscard]] Result<bool> IsLocal(netlink::Socket &socket, const IpAddress &address, std::optional<std::uint32_t> link = std::nullopt);
 [[nodiscard]] std::optional<Route> ParseRoute(netlink::Bytes payload);
 
 }  // namespace netmode::rtnl

@@ -680,6 +680,8 @@ TEST_CASE("conntrack: only the flows to that address and port are forgotten") {
   REQUIRE(rtnl.has_value());
   CHECK(IsLocal(*rtnl, ParseIp("127.0.0.3").value()).value());
   CHECK(IsLocal(*rtnl, ParseIp("::1").value()).value());
+  CHECK(IsLocal(*rtnl, ParseIp("::1").value(), 1).value());
+  CHECK_FALSE(IsLocal(*rtnl, ParseIp("::1").value(), 2).value());  // it is another link's
   CHECK_FALSE(IsLocal(*rtnl, ParseIp("198.51.100.2").value()).value());
   const auto own = [&](const IpAddress &address) { return IsLocal(*rtnl, address); };
   CHECK(conntrack::Flush(*socket, anywhere, own).value() == 3);  // 127.0.0.3; the IPv6 flow is another family's
