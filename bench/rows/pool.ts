@@ -1,43 +1,79 @@
-/** A sandbox that was made beforehand. */
-import { alternate, clock } from '../alternate.js'
+/** A sandbox that was made beforehand: taken one after the other from a pool that is full, and one at a time after a rest. */
+import { setTimeout as pause } from 'node:timers/promises'
+
+import { alternate, clock, type Measured } from '../alternate.js'
 import { Ground } from '../ground.js'
 import { barOf, figures, type Result, type Row, type Scale } from '../row.js'
 import { Yardstick } from '../yardstick.js'
 import { bareRival, rest } from './growth.js'
 
-/** What this row needs of `host.sandboxes.pool({ size })`. */
-interface Pool {
-  take(options: { name: string; publish?: readonly string[] }): Promise<{ remove(): Promise<boolean> }>
-  close(): Promise<void>
-}
+/** Ready ones, and takes one after the other. */
+const size = 32
 
 export const pool: Row = {
   name: 'pool',
-  work: 'one sandbox with a published port, taken from a warm pool; the floor makes one',
+  work: `one sandbox with a published port, taken from a warm pool of ${size}; the floor makes one`,
   timely: true,
   async measure(scale: Scale): Promise<Result> {
     await using ground = await Ground.open()
     const { host, network } = ground
-    const sandboxes = host.sandboxes as unknown as { pool?(options: { size: number; network: string }): Promise<Pool> | Pool }
-    if (sandboxes.pool === undefined) return { figures: [], bars: [], notes: ['this version has no host.sandboxes.pool'] }
     await using yardstick = await Yardstick.on(ground)
-    const warm = await sandboxes.pool({ size: 8, network: network.name })
-    let taken: { remove(): Promise<boolean> } | undefined
-    const [bare, ours] = await alternate(
+    await using warm = await host.sandboxes.pool({ size, network: network.name })
+    let count = 0
+    const take = async () => warm.take({ name: `taken-${++count}`, publish: [`${10_000 + (count % 10_000)}:80`] })
+    /** Until the pool is full again, and the kernel has taken apart what is gone. */
+    const settle = async () => {
+      while (warm.ready < size) await pause(1)
+      await pause(rest)
+    }
+
+    /** Each of as many as the pool has ready; who begins changes. */
+    const [bareInTurn, oursInTurn]: [number[], number[]] = [[], []]
+    const rounds = Math.ceil(scale.samples(1000) / size)
+    for (let round = -2; round < rounds; round++) {
+      const bare = async () => {
+        const times = []
+        for (let n = 0; n < size; n++) times.push(await yardstick.ask('make', 1))
+        if (round >= 0) bareInTurn.push(...times)
+        await yardstick.ask('remove', size)
+        await pause(rest)
+      }
+      const ours = async () => {
+        const times = []
+        for (let n = 0; n < size; n++) times.push(await clock(take))
+        if (round >= 0) oursInTurn.push(...times)
+        await host.sandboxes.removeAll(Array.from({ length: size }, (_, n) => `taken-${count - n}`))
+        await settle()
+      }
+      for (const one of round % 2 === 0 ? [bare, ours] : [ours, bare]) await one()
+    }
+    const inTurn: readonly Measured[] = [
+      { who: 'the bare floor, one after the other', values: bareInTurn },
+      { who: 'netmode, one after the other', values: oursInTurn },
+    ]
+
+    const rested = await alternate(
       [
-        bareRival(yardstick),
+        { ...bareRival(yardstick), who: 'the bare floor, after a rest' },
         {
-          who: 'netmode, from a pool of 8',
-          measure: n =>
-            clock(async () => {
-              taken = await warm.take({ name: `taken-${n}`, publish: ['8080:80'] })
-            }),
-          clear: async () => void (await taken?.remove()),
+          who: 'netmode, after a rest',
+          measure: () => clock(take),
+          clear: async () => {
+            await host.sandboxes.remove(`taken-${count}`)
+            await settle()
+          },
         },
       ],
-      { rounds: scale.samples(500), warmup: scale.samples(20), rest },
+      { rounds: scale.samples(300), warmup: scale.samples(20), rest },
     )
-    await warm.close()
-    return { figures: figures([bare, ours]), bars: [barOf('p50 to the bare floor', ours, bare, 'at most', 0.3)], notes: [] }
+    const [bare, ours] = inTurn
+    return {
+      figures: [...figures(inTurn), ...figures(rested)],
+      bars: [
+        ...(bare && ours ? [barOf('p50 to the bare floor', ours, bare, 'at most', 0.3)] : []),
+        barOf(`p50 to the bare floor, each after a rest of ${rest} ms`, rested[1], rested[0], 'at most', 0.3),
+      ],
+      notes: [],
+    }
   },
 }

@@ -45,18 +45,23 @@ export interface FileRemove {
   readonly op: 'file.remove'
   readonly path: string
 }
-/** Gives a file another name; what had that name is gone. */
+/** Gives a file another name, or a folder, whose lock goes with it; a file that had that name is gone. */
 export interface FileRename {
   readonly op: 'file.rename'
   readonly path: string
   readonly to: string
+  /** Fails with EEXIST if anything has that name. Default false. */
+  readonly exclusive?: boolean
 }
-/** `create`: must be new. `replace`: temp file + rename. `overwrite`: in place, keeps the inode (bind mounts see it). */
+/**
+ * `create`: must be new. `replace`: temp file + rename. `overwrite`: in place, keeps the inode (bind mounts see it). `unseen`: where nobody
+ * looks yet, at once, over whatever is there.
+ */
 export interface FileWrite {
   readonly op: 'file.write'
   readonly path: string
   readonly text: string
-  readonly how: 'create' | 'replace' | 'overwrite'
+  readonly how: 'create' | 'replace' | 'overwrite' | 'unseen'
 }
 /**
  * What is at each of these paths: a version, which changes with whatever changes there, and with `known` (one version for each path, ''

@@ -12,6 +12,15 @@ interface Meaning {
 const meanings: Partial<Record<Op['op'], Readonly<Record<string, Meaning>>>> = {
   claim: { EEXIST: { code: 'ADDRESS_IN_USE', message: path => `Address ${path.slice(path.lastIndexOf('/') + 1)} is in use` } },
   'port.claim': { EADDRINUSE: { code: 'PORT_IN_USE', message: port => `Port ${port} is already allocated` } },
+  'file.rename': {
+    EEXIST: {
+      code: 'EXISTS',
+      message: (path, op) => {
+        const to = op.op === 'file.rename' ? op.to : path
+        return `A sandbox called ${to.slice(to.lastIndexOf('/') + 1)} exists`
+      },
+    },
+  },
   'folder.create': { EEXIST: { code: 'EXISTS', message: path => `A sandbox called ${path.slice(path.lastIndexOf('/') + 1)} exists` } },
   'expect.absent': {
     EEXIST: { code: 'EXISTS', message: path => `A network namespace called ${path.slice(path.lastIndexOf('/') + 1)} exists` },

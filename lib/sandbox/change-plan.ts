@@ -6,7 +6,7 @@ import type { Step } from '../plan/op.js'
 import { lockRoot } from '../state/lock.js'
 import { type EndpointRecord, format, type PortRecord, type RedirectRecord, type SandboxRecord } from '../state/records.js'
 import { shelve, unshelve, withoutPorts, withPorts } from '../state/shelf.js'
-import { fileSteps } from './files.js'
+import { changedFileSteps } from './files.js'
 import { addressOf, gatewayEndpoint } from './gateway.js'
 import { openNamespace, slot } from './modes/mode.js'
 import type { Ground } from './plans.js'
@@ -97,7 +97,7 @@ export function changePlan(ground: Ground, change: Change): Step[] {
     ...defaultRoutes(before.endpoints, after.endpoints),
     ...firewall.allowed(publishSteps(name, published.before, published.after)),
     ...forgetFlows(movedPorts(published.before, published.after)),
-    ...(attached ? fileSteps(layout, after, resolver.text(), before) : []),
+    ...(attached ? changedFileSteps(layout, after, resolver.text(), before) : []),
     ...ports.removed.map(port => releasePort(layout, name, port)).map(reclaimable),
     ...(endpoints.removed.length > 0
       ? [...deleteLinks(endpoints.removed), ...deleteLinksIn(slot, endpoints.removed, false)]
@@ -145,7 +145,7 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
           ...deleteLinksIn(slot, leaving, true),
           ...forgetLinks(ground.firewall, name, leaving),
           ...defaultRoutes([], healed.endpoints),
-          ...fileSteps(layout, healed, resolver.text(), record),
+          ...changedFileSteps(layout, healed, resolver.text(), record),
         ]
       : []),
     ...leaving.flatMap(endpoint => releaseLeases(layout, name, endpoint)),

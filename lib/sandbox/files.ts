@@ -1,7 +1,7 @@
 /** The sandbox's own hosts, hostname and resolv.conf: written into the state folder, bound over /etc for what runs in it. */
 import { readFileSync, statSync } from 'node:fs'
 
-import type { Step } from '../plan/op.js'
+import type { FileWrite, Step } from '../plan/op.js'
 import type { Layout } from '../state/layout.js'
 import type { SandboxRecord } from '../state/records.js'
 import { hostnameFile, hostsFile, isSystemdStub, resolvConf, stubResolvConf } from './etc-files.js'
@@ -49,13 +49,39 @@ export function etcPaths(layout: Layout, { name, mode, shares = name }: SandboxR
   return Object.fromEntries(etcFiles.map(file => [file, layout.sandboxFile(shares, file)])) as EtcPaths
 }
 
-/** Writes the files; over those of `before` in place, so that whoever has them bound over /etc sees the new text. */
-export function fileSteps(layout: Layout, record: SandboxRecord, hostResolver: string, before?: SandboxRecord): Step[] {
-  const text = textsOf(record, hostResolver, before !== undefined)
-  const old = before && textsOf(before, hostResolver, true)
+/** Writes the files of a sandbox that is being made; nobody looks at them before it is. */
+export function fileSteps(layout: Layout, record: SandboxRecord, hostResolver: string): Step[] {
+  const folder = layout.sandbox(record.name)
+  return [...nameSteps(folder, record), resolverStep(folder, record, hostResolver)]
+}
+
+/** Those of them that have the sandbox's name in them. */
+export function nameSteps(folder: string, record: SandboxRecord): FileStep[] {
+  return [unseen(`${folder}/hosts`, hostsOf(record, false)), unseen(`${folder}/hostname`, hostnameFile(record.hostname))]
+}
+
+/** The one that has not. */
+export function resolverStep(folder: string, record: SandboxRecord, hostResolver: string): FileStep {
+  return unseen(`${folder}/resolv.conf`, resolverOf(record, hostResolver))
+}
+
+interface FileStep extends Step {
+  readonly apply: FileWrite
+}
+
+function unseen(path: string, text: string): FileStep {
+  return { apply: { op: 'file.write', path, text, how: 'unseen' } }
+}
+
+/** Writes over the files of `before` in place, so that whoever has them bound over /etc sees the new text. */
+export function changedFileSteps(layout: Layout, record: SandboxRecord, hostResolver: string, before: SandboxRecord): Step[] {
+  const [text, old] = [record, before].map(one => ({
+    hosts: hostsOf(one, true),
+    hostname: hostnameFile(one.hostname),
+    'resolv.conf': resolverOf(one, hostResolver),
+  })) as [Record<(typeof etcFiles)[number], string>, Record<(typeof etcFiles)[number], string>]
   return etcFiles.map((file): Step => {
     const path = layout.sandboxFile(record.name, file)
-    if (old === undefined) return { apply: { op: 'file.write', path, text: text[file], how: 'create' } }
     return {
       apply: { op: 'file.write', path, text: text[file], how: 'overwrite' },
       undo: { op: 'file.write', path, text: old[file], how: 'overwrite' },
@@ -71,11 +97,7 @@ function nameService(endpoints: SandboxRecord['endpoints']): { nameServer?: stri
 }
 
 /** `lenient`: a live sandbox may be without a gateway for a while; its host-gateway comes back with the next one. */
-function textsOf(
-  { hostname, endpoints, files }: SandboxRecord,
-  host: string,
-  lenient: boolean,
-): Readonly<Record<(typeof etcFiles)[number], string>> {
+function hostsOf({ hostname, endpoints, files }: SandboxRecord, lenient: boolean): string {
   const addresses = endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].flatMap(one => one?.address ?? []))
   const hostGateway = gatewayEndpoint(endpoints, 4)?.ipv4?.gateway ?? gatewayEndpoint(endpoints, 6)?.ipv6?.gateway
   const addHosts = files.addHosts
@@ -84,16 +106,10 @@ function textsOf(
       return { name: text.slice(0, colon), ip: text.slice(colon + 1) }
     })
     .filter(({ ip }) => !lenient || ip !== 'host-gateway' || hostGateway !== undefined)
-  return {
-    hosts: hostsFile({ hostname, addresses, addHosts, ...(hostGateway !== undefined && { hostGateway }) }),
-    hostname: hostnameFile(hostname),
-    'resolv.conf': resolvConf({
-      host,
-      dns: files.dns,
-      dnsSearch: files.dnsSearch,
-      dnsOptions: files.dnsOptions,
-      ipv6: endpoints.some(({ ipv6 }) => ipv6 !== undefined),
-      ...nameService(endpoints),
-    }),
-  }
+  return hostsFile({ hostname, addresses, addHosts, ...(hostGateway !== undefined && { hostGateway }) })
+}
+
+function resolverOf({ endpoints, files: { dns, dnsSearch, dnsOptions } }: SandboxRecord, host: string): string {
+  const ipv6 = endpoints.some(endpoint => endpoint.ipv6 !== undefined)
+  return resolvConf({ host, dns, dnsSearch, dnsOptions, ipv6, ...nameService(endpoints) })
 }

@@ -1,16 +1,29 @@
 /** The plans of a warm pool: a sandbox all but made, in nobody's name, and what gives it to somebody. Pure. */
+import type { Identity } from '../native.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import { commonSettings } from '../network/drivers/endpoint-settings.js'
 import type { KnownNetwork } from '../network/known-network.js'
-import type { Plan, Step } from '../plan/op.js'
+import type { Op, Plan, Step } from '../plan/op.js'
 import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
 import { format, formatDraft, type SandboxRecord } from '../state/records.js'
-import { fileSteps } from './files.js'
+import { nameSteps, resolverStep } from './files.js'
 import { gatewayEndpoint } from './gateway.js'
 import { slot, withLoopback } from './modes/mode.js'
 import type { Ground } from './plans.js'
-import { attachSteps, claimPort, forgetFlows, forgetLinks, leaseSteps, leasesOf, linkFirewallSteps, publishSteps } from './steps.js'
+import { attachSteps, claimPort, forgetFlows, leaseSteps, leasesOf, linkFirewallSteps, publishSteps } from './steps.js'
+
+/** One that can be taken. */
+export interface Reserved {
+  readonly record: SandboxRecord
+  readonly identity: Identity
+  /** Of its link: the end on the host, or one that is inside as a whole. */
+  readonly linkIndex: number | undefined
+  /** What the ruleset has about its links. */
+  readonly links: readonly Step[]
+  /** The host's resolv.conf that its own was made from. */
+  readonly hostResolver: string
+}
 
 /**
  * Makes one that is to be taken later. Its namespace has no name, so that it ends with the process; what the process holds of it
@@ -22,7 +35,7 @@ export function reservePlan(
   networks: readonly KnownNetwork[],
   networkSteps: readonly Step[],
 ): Step[] {
-  const { layout, firewall } = ground
+  const { layout, firewall, resolver } = ground
   const { name, endpoints } = record
   const firewallSteps = networks.some(network => driverOf(network.record).usesFirewall(network.record)) ? firewall.steps() : []
   const folder = layout.sandbox(name)
@@ -36,6 +49,7 @@ export function reservePlan(
     { apply: { op: 'folder.create', path: folder }, undo: { op: 'folder.remove', path: folder }, journal: true },
     { apply: { op: 'lock', path: folder, mode: 'exclusive' } },
     { apply: { op: 'file.write', path: layout.sandboxRecord(name), text: format(record), how: 'create' } },
+    resolverStep(folder, record, resolver.text()),
     ...endpoints.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
     ...linkFirewallSteps(firewall, name, endpoints),
     { apply: { op: 'netns.create', slot, settings: defaults } },
@@ -47,34 +61,46 @@ export function reservePlan(
   ]
 }
 
-/** Gives one to a sandbox that is drafted with its endpoint. Both records are there until it is done. */
-export function takePlan(ground: Ground, record: SandboxRecord, reserved: SandboxRecord, linkIndex: number | undefined): Step[] {
+/**
+ * Gives one to a sandbox that is drafted with its endpoint. The folder gets its name, with the lock and what was written beforehand. The
+ * record that the pool had stays in it until the new one, which lies beside it, takes its place.
+ */
+export function takePlan(ground: Ground, record: SandboxRecord, reserved: Reserved): Step[] {
   const { layout, firewall, resolver } = ground
   const { name, endpoints } = record
-  const folder = layout.sandbox(name)
-  const draft = layout.sandboxInMaking(name)
-  const kept = { key: reserved.name, slot }
-  const old = { folder: layout.sandbox(reserved.name), record: layout.sandboxRecord(reserved.name) }
+  const old = reserved.record.name
+  const [from, to] = [layout.sandbox(old), layout.sandbox(name)]
+  const draft = layout.sandboxInMaking(old)
+  const path = layout.sandboxRecord(name)
+  const kept = { key: old, slot }
   return [
     lockRoot(layout, 'shared'),
-    { apply: { op: 'folder.create', path: folder }, undo: { op: 'folder.remove', path: folder }, journal: true },
-    { apply: { op: 'lock', path: folder, mode: 'exclusive' } },
-    { apply: { op: 'expect.absent', path: record.netns.path } },
-    { apply: { op: 'file.write', path: draft, text: formatDraft(record), how: 'create' } },
-    ...record.ports.map(port => claimPort(layout, name, port)),
-    ...fileSteps(layout, record, resolver.text()),
     { apply: { op: 'netns.take', ...kept }, undo: { op: 'netns.keep', ...kept } },
-    ...endpoints.flatMap(endpoint => passLeases(layout, reserved.name, name, endpoint)),
+    { apply: { op: 'file.write', path: draft, text: formatDraft(record), how: 'create' }, undo: { op: 'file.remove', path: draft } },
+    { apply: { op: 'file.rename', path: from, to, exclusive: true }, undo: { op: 'file.rename', path: to, to: from }, journal: true },
+    { apply: { op: 'expect.absent', path: record.netns.path } },
+    ...record.ports.map(port => claimPort(layout, name, port)),
+    ...nameSteps(to, record).map(({ apply }): Step => ({ apply, undo: { op: 'file.remove', path: apply.path } })),
+    ...passResolver(to, record, reserved, resolver.text()),
+    ...endpoints.flatMap(endpoint => passLeases(layout, old, name, endpoint)),
     ...firewall.allowed(publishSteps(name, undefined, record)),
-    ...passLinks(ground, reserved, record),
+    ...passLinks(reserved.links, name),
     ...forgetFlows(record.ports),
     { apply: { op: 'netns.attach', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } },
-    ...endpoints.map(endpoint => aliasStep(name, endpoint, linkIndex)),
-    // The old record goes before the new one is ready: recovery would remove the links that it speaks of.
-    { apply: { op: 'file.remove', path: old.record }, undo: { op: 'file.write', path: old.record, text: format(reserved), how: 'create' } },
-    { apply: { op: 'folder.remove', path: old.folder }, undo: { op: 'folder.create', path: old.folder } },
-    { apply: { op: 'file.rename', path: draft, to: layout.sandboxRecord(name) } },
+    ...endpoints.map(endpoint => aliasStep(name, endpoint, reserved.linkIndex)),
+    {
+      apply: { op: 'file.rename', path: layout.sandboxInMaking(name), to: path },
+      undo: { op: 'file.write', path, text: format(reserved.record), how: 'replace' },
+    },
   ]
+}
+
+/** Its resolv.conf is there, and mostly as it has to be. */
+function passResolver(folder: string, to: SandboxRecord, { record: from, hostResolver }: Reserved, resolver: string): Step[] {
+  const isSame = (key: 'dns' | 'dnsSearch' | 'dnsOptions') =>
+    to.files[key].length === from.files[key].length && to.files[key].every((one, i) => one === from.files[key][i])
+  if (hostResolver === resolver && isSame('dns') && isSame('dnsSearch') && isSame('dnsOptions')) return []
+  return [{ ...resolverStep(folder, to, resolver), undo: resolverStep(folder, from, hostResolver).apply }]
 }
 
 /** Lets go of what is kept: the namespaces go, and their folders are free for a removal. */
@@ -90,11 +116,11 @@ function passLeases(layout: Layout, from: string, to: string, endpoint: SandboxR
 }
 
 /** What the ruleset has about the links stays as it is, but for the name in it. */
-function passLinks({ firewall }: Ground, from: SandboxRecord, to: SandboxRecord): Step[] {
-  const old = linkFirewallSteps(firewall, from.name, from.endpoints)
+function passLinks(links: readonly Step[], name: string): Step[] {
+  const named = links.filter(({ apply }) => apply.op === 'nft.element.add' && apply.comment !== undefined)
   return [
-    ...forgetLinks(firewall, from.name, from.endpoints).map(({ apply }, i): Step => ({ apply, ...(old[i] && { undo: old[i].apply }) })),
-    ...linkFirewallSteps(firewall, to.name, to.endpoints),
+    ...named.flatMap(({ apply, undo }): Step[] => (undo ? [{ apply: undo, undo: apply }] : [])),
+    ...named.map(({ apply, undo }): Step => ({ apply: { ...apply, comment: name } as Op, ...(undo && { undo }) })),
   ]
 }
 

@@ -2,12 +2,11 @@
 
 import type { Context } from '../context.js'
 import type { CreatedSandbox, Op, Sandbox, SandboxPool, TakeOptions } from '../contract.js'
-import { fail, invalid, isNetmodeError } from '../errors.js'
+import { errnoName, fail, invalid, isNetmodeError } from '../errors.js'
 import type { Identity } from '../native.js'
 import { withNames } from '../network/name-servers.js'
 import type { Networks } from '../network/networks.js'
 import { PlanFailure } from '../plan/mechanism.js'
-import type { Plan } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
 import { randomHex } from '../random.js'
 import type { SandboxRecord } from '../state/records.js'
@@ -15,20 +14,16 @@ import { sandboxOptions, takeOptions, type ValidSandboxOptions } from '../valida
 import { type Creation, requestsOf } from './creation.js'
 import { draftRecord, refuseAliases } from './draft.js'
 import type { Ground } from './plans.js'
-import { dropPlan, reservePlan, takePlan } from './pool-plans.js'
+import { dropPlan, type Reserved, reservePlan, takePlan } from './pool-plans.js'
 import { avoidPort, type PortChooser, Refused } from './port-choice.js'
 import { SandboxHandle } from './sandbox.js'
+import { linkFirewallSteps } from './steps.js'
 
 /** How often one is drafted anew because another process was faster. */
 const attempts = 1000
-
-/** One that can be taken. */
-interface Reserved {
-  readonly record: SandboxRecord
-  readonly identity: Identity
-  /** Of its link: the end on the host, or one that is inside as a whole. */
-  readonly linkIndex: number | undefined
-}
+/** A share of the pool; and milliseconds without a take. See Pool's `#fillBehind`. */
+const few = 1 / 4
+const moment = 10
 
 /** What a pool needs of those whose sandboxes it makes. */
 export interface Makers {
@@ -47,11 +42,11 @@ export interface Makers {
 }
 
 /** Is the one that was to be taken not as it was before, or not as it should be? What the ruleset lacks is no fault of its. */
-function isHarmed(error: unknown, plan: Plan): boolean {
+function isHarmed(error: unknown): boolean {
   if (!(error instanceof PlanFailure)) return false
-  const touched = plan.findIndex(({ apply }) => apply.op === 'netns.take')
-  const isItsFault = plan.findIndex(({ apply }) => apply === error.op) >= touched && !error.op.op.startsWith('nft.element.')
-  return isItsFault || (error.failure.undo?.length ?? 0) > 0
+  const { op } = error.op
+  const isGone = op === 'netns.take' || (op.startsWith('file.') && errnoName(error.errno) === 'ENOENT')
+  return isGone || op === 'claim' || op === 'link.set' || (error.failure.undo?.length ?? 0) > 0
 }
 
 export class Pool implements SandboxPool {
@@ -64,6 +59,7 @@ export class Pool implements SandboxPool {
   readonly #underWay = new Set<Promise<unknown>>()
   #filling: Promise<void> | undefined
   #closing: Promise<void> | undefined
+  #pause: NodeJS.Timeout | undefined
 
   constructor({ size, network }: { readonly size: number; readonly network: string }, makers: Makers) {
     this.size = size
@@ -107,9 +103,18 @@ export class Pool implements SandboxPool {
     }
   }
 
-  /** Once whoever has just taken one has gone on. What can't be made now is made, or fails, when somebody asks for it. */
+  /**
+   * Takes come in crowds, and what is made beside them slows them: once nobody has taken one for a moment, or at once where few are left. What
+   * can't be made now is made, or fails, when somebody asks for it.
+   */
   #fillBehind(): void {
-    setImmediate(() => void this.#tracked(this.fill()).catch(() => {}))
+    if (this.#ready.length < this.size * few) setImmediate(this.#fillTracked)
+    else if (this.#pause === undefined) this.#pause = setTimeout(this.#fillTracked, moment).unref()
+    else this.#pause.refresh()
+  }
+
+  readonly #fillTracked = (): void => {
+    void this.#tracked(this.fill()).catch(() => {})
   }
 
   async #take(options: TakeOptions, signal?: AbortSignal): Promise<CreatedSandbox> {
@@ -159,16 +164,14 @@ export class Pool implements SandboxPool {
     const requests = requestsOf(valid)
     const aliases = [...(valid.attachments[0]?.aliases ?? [])]
     const endpoints = reserved.record.endpoints.map(endpoint => ({ ...endpoint, aliases }))
-    let plan: Plan = []
     let record: SandboxRecord
     try {
       if (endpoints.some(({ lan }) => lan)) refuseAliases(this.network, aliases)
       const draft = draftRecord(valid, { path: `/run/netns/${valid.name}`, owned: true }, process, context.config)
       record = { ...draft, endpoints, ports: await ports.choose(requests, endpoints, refused, { field: 'publish', signal }) }
-      plan = takePlan(ground, record, reserved.record, reserved.linkIndex)
-      await context.mechanism.run(plan, signal)
+      await context.mechanism.run(takePlan(ground, record, reserved), signal)
     } catch (error) {
-      const isLost = isHarmed(error, plan)
+      const isLost = isHarmed(error)
       if (isLost) await this.#discard([reserved])
       else this.#ready.unshift(reserved)
       if (isLost && signal?.aborted !== true) return undefined
@@ -198,13 +201,20 @@ export class Pool implements SandboxPool {
     for (let attempt = 1; ; attempt++) {
       const draft = await creation.draft()
       const record: SandboxRecord = { ...draft.record, phase: 'pooled' }
+      const hostResolver = ground.resolver.text()
       const plan = reservePlan(ground, record, draft.networks, networks.missingSteps(draft.networks))
       try {
         const outputs = await context.mechanism.run(plan)
         creation.learn(draft, plan, outputs)
         const namespace = plan.findIndex(({ apply }) => apply.op === 'netns.create')
         const link = plan.findIndex(({ apply }) => apply.op === 'link.add' && (apply.peer ?? apply.bornIn) !== undefined)
-        return { record, identity: outputs[namespace] as Identity, linkIndex: outputs[link] as number | undefined }
+        return {
+          record,
+          identity: outputs[namespace] as Identity,
+          linkIndex: outputs[link] as number | undefined,
+          links: linkFirewallSteps(ground.firewall, record.name, record.endpoints),
+          hostResolver,
+        }
       } catch (error) {
         creation.giveBack(draft, error)
         if (attempt === attempts || !(await creation.canRetry(error, draft))) throw translate(error)
@@ -223,6 +233,7 @@ export class Pool implements SandboxPool {
   }
 
   async #close(): Promise<void> {
+    clearTimeout(this.#pause)
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
     this.#makers.closed()
     await this.#discard(this.#ready.splice(0))

@@ -41,7 +41,7 @@ export class Crowd {
       names.map((name, i) => {
         const [version, text] = [sights[2 * i], sights[2 * i + 1]]
         const old = known[i]
-        if (text !== undefined) return this.#read(name, version, text)
+        if (text !== undefined) return this.#read(name, version, text, alone)
         return old !== undefined && old.version === version ? { record: old.record } : alone(name)
       }),
     )
@@ -54,13 +54,18 @@ export class Crowd {
     for (const name of this.#known.keys()) if (!there.has(name)) this.#known.delete(name)
   }
 
-  async #read(name: string, version: string | undefined, text: string): Promise<Found<SandboxRecord>> {
+  async #read(
+    name: string,
+    version: string | undefined,
+    text: string,
+    alone: (name: string) => Promise<Found<SandboxRecord>>,
+  ): Promise<Found<SandboxRecord>> {
     const path = this.#layout.sandboxRecord(name)
     const texts = [text]
     const found = (await look(() => readSandbox(path, at => (at === path ? texts.pop() : undefined) ?? this.#textAt(at)))) ?? {}
     // Not if it had to be read again: then the version is another one's.
     if (version !== undefined && found.record && texts.length === 0) this.#known.set(name, { version, record: frozen(found.record) })
-    return found
+    return (found.record ?? found.damaged) ? found : alone(name)
   }
 }
 

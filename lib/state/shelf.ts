@@ -2,7 +2,7 @@
  * Many ports of one sandbox: all but the latest few lie in files beside the record, `ports-N.json`, which are written once. So a change of one
  * port writes the same few hundred bytes, however many there are. In memory a record has all of its ports, shelved ones first.
  */
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 
 import type { Step } from '../plan/op.js'
 import type { Layout } from './layout.js'
@@ -97,7 +97,8 @@ export function readSandbox(
 ): { readonly record?: SandboxRecord; readonly damaged?: boolean } {
   for (let text = textAt(path); text !== undefined; ) {
     const record = parseSandbox(text, file => textAt(join(dirname(path), file)))
-    if (record !== undefined) return { record }
+    // One of a warm pool that is just being taken: what it is to be lies beside it (sandbox/pool-plans.ts).
+    if (record !== undefined) return record.name === basename(dirname(path)) ? { record } : {}
     const again = textAt(path)
     if (again === text) return { damaged: true }
     text = again

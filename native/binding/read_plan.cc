@@ -39,7 +39,9 @@ nft::ListVerb ReadList(Object &object) {
 
 state::FileRemove ReadFileRemove(Object &object) { return {.path = object.String("path")}; }
 
-state::FileRename ReadFileRename(Object &object) { return {.path = object.String("path"), .to = object.String("to")}; }
+state::FileRename ReadFileRename(Object &object) {
+  return {.path = object.String("path"), .to = object.String("to"), .exclusive = object.Flag("exclusive")};
+}
 
 state::ExpectAbsent ReadExpectAbsent(Object &object) { return {.path = object.String("path")}; }
 

@@ -56,7 +56,7 @@ const std::string &SlotOf(const NftVerb &verb) {
 Runner::~Runner() { LetGo(); }
 
 void Runner::Unlock() {
-  for (UniqueFd &lock : std::exchange(locks_, {})) state::Drop(std::move(lock));
+  for (HeldLock &lock : std::exchange(locks_, {})) Drop(std::move(lock));
 }
 
 // Of what others may be waiting for.
@@ -65,6 +65,17 @@ void Runner::LetGo() {
   if (!host.empty() && host.mapped().rtnl) session_.GiveBack(NETLINK_ROUTE, std::move(*host.mapped().rtnl));
   if (!host.empty() && host.mapped().netfilter) session_.GiveBack(NETLINK_NETFILTER, std::move(*host.mapped().netfilter));
   Unlock();
+}
+
+Result<Runner::HeldLock> Runner::Acquire(const state::Lock &lock, bool keep) {
+  auto folder = state::Acquire(lock, &cancelled_, keep ? session_.TakeFolder(lock.path) : UniqueFd());
+  if (!folder) return std::unexpected(std::move(folder.error()));
+  return HeldLock{.folder = std::move(*folder), .path = keep ? lock.path : std::string()};
+}
+
+void Runner::Drop(HeldLock lock) {
+  UniqueFd folder = state::Drop(std::move(lock.folder));
+  if (!lock.path.empty()) session_.GiveBackFolder(lock.path, std::move(folder));
 }
 
 Report Runner::Run(const std::vector<Step> &steps) {

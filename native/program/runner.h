@@ -76,6 +76,14 @@ class Runner final : public rtnl::Names {
     IpAddress address;
   };
 
+  // A lock of a folder that plans lock again and again has its path; the others have none.
+  struct HeldLock {
+    UniqueFd folder;
+    std::string path;
+  };
+
+  [[nodiscard]] Result<HeldLock> Acquire(const state::Lock &lock, bool keep);
+  void Drop(HeldLock lock);
   void Unlock();
   void LetGo();
   void NoteComing(const Op &op);
@@ -132,7 +140,7 @@ class Runner final : public rtnl::Names {
 
   std::map<std::string, Place> places_;                                   // by slot; the host's is the empty one
   std::map<std::pair<std::string, std::string>, std::uint32_t> indexes_;  // (slot, name) of links that this plan made or looked up
-  std::vector<UniqueFd> locks_;
+  std::vector<HeldLock> locks_;
   std::vector<Saved> saved_;
   std::vector<Coming> coming_;
 

@@ -27,17 +27,17 @@ Result<Output> Found(Result<Value> result) {
 
 Result<Output> Runner::Do(const state::Lock &op) {
   // Whoever waits to be alone holds the gate meanwhile, so that nobody new gets in; who shares lets go of it at once.
-  Result<UniqueFd> gate;
+  Result<HeldLock> gate;
   if (op.gate) {
-    gate = state::Acquire({.path = *op.gate, .mode = op.mode, .immediate = op.immediate}, &cancelled_);
+    gate = Acquire({.path = *op.gate, .mode = op.mode, .immediate = op.immediate}, true);
     if (!gate) return std::unexpected(gate.error());
   }
-  auto lock = state::Acquire(op, &cancelled_);
+  auto lock = Acquire(op, op.gate.has_value());
   const bool keep = lock && op.mode == state::Lock::Mode::kExclusive;
   if (op.gate && keep) {
     locks_.push_back(std::move(*gate));
   } else if (op.gate) {
-    state::Drop(std::move(*gate));
+    Drop(std::move(*gate));
   }
   if (!lock) return std::unexpected(lock.error());
   locks_.push_back(std::move(*lock));
@@ -94,11 +94,11 @@ Result<Output> Runner::Do(const NetnsKeep &op) {
   const auto place = places_.find(op.slot);
   if (place == places_.end() || !place->second.ns.Valid() || locks_.empty()) return netmode::Fail(EINVAL, {}, op.slot);
   AwaitComing();  // whoever takes it opens no socket here
-  Reserve::Kept kept{.ns = std::move(place->second.ns), .lock = std::move(locks_.back())};
+  Reserve::Kept kept{.ns = std::move(place->second.ns), .lock = std::move(locks_.back().folder)};
   const bool is_kept = session_.Kept().Keep(op.key, kept);
   if (!is_kept) {
     place->second.ns = std::move(kept.ns);
-    locks_.back() = std::move(kept.lock);
+    locks_.back().folder = std::move(kept.lock);
     return netmode::Fail(EEXIST, {}, op.key);
   }
   places_.erase(place);
@@ -109,7 +109,7 @@ Result<Output> Runner::Do(const NetnsKeep &op) {
 Result<Output> Runner::Do(const NetnsTake &op) {
   auto kept = session_.Kept().Take(op.key);
   if (!kept) return netmode::Fail(ENOENT, {}, op.key);
-  locks_.push_back(std::move(kept->lock));
+  locks_.push_back({.folder = std::move(kept->lock), .path = {}});
   places_[op.slot] = Place{.ns = std::move(kept->ns), .rtnl = std::nullopt, .netfilter = std::nullopt};
   return Output{};
 }

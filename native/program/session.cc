@@ -7,8 +7,8 @@ namespace netmode::program {
 
 namespace {
 
-// Of each protocol: as many as there are threads to use them.
-constexpr int kMostKept = 4;
+// Of each protocol, of each folder: as many as there are threads to use them.
+constexpr std::size_t kMostKept = 4;
 
 }  // namespace
 
@@ -27,8 +27,19 @@ Result<netlink::Socket> Session::Take(int protocol) {
 
 void Session::GiveBack(int protocol, netlink::Socket socket) {
   const std::lock_guard lock(mutex_);
-  if (std::ranges::count(kept_, protocol, &KeptSocket::protocol) >= kMostKept) return;
+  if (static_cast<std::size_t>(std::ranges::count(kept_, protocol, &KeptSocket::protocol)) >= kMostKept) return;
   kept_.push_back({.protocol = protocol, .socket = std::move(socket)});
+}
+
+UniqueFd Session::TakeFolder(const std::string &path) {
+  const std::lock_guard lock(mutex_);
+  auto found = folders_.extract(path);
+  return found.empty() ? UniqueFd() : std::move(found.mapped());
+}
+
+void Session::GiveBackFolder(const std::string &path, UniqueFd folder) {
+  const std::lock_guard lock(mutex_);
+  if (folders_.count(path) < kMostKept) folders_.emplace(path, std::move(folder));
 }
 
 bool Session::Order(netns::NetnsCreate like) {

@@ -1,11 +1,13 @@
-// Session: the host namespace that plans work from, with the sockets that are kept open in it, and the namespace that is made ahead
-// of the plan that will name it.
+// Session: the host namespace that plans work from, with the sockets and the folders that are kept open, and the namespace that is made
+// ahead of the plan that will name it.
 #pragma once
 
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -25,6 +27,10 @@ class Session {
   // Takes a kept socket of the protocol, or opens one: the calling thread must be in the host namespace. Give it back after use.
   [[nodiscard]] Result<netlink::Socket> Take(int protocol);
   void GiveBack(int protocol, netlink::Socket socket);
+
+  // Takes a kept descriptor of a folder, if there is one. Give it back without its lock.
+  [[nodiscard]] UniqueFd TakeFolder(const std::string &path);
+  void GiveBackFolder(const std::string &path, UniqueFd folder);
 
   // What plans leave for later ones.
   [[nodiscard]] Reserve &Kept() noexcept { return reserve_; }
@@ -51,6 +57,7 @@ class Session {
   UniqueFd home_;
   std::mutex mutex_;
   std::vector<KeptSocket> kept_;
+  std::multimap<std::string, UniqueFd> folders_;
   Reserve reserve_;
   // Ordered, taken up by a thread, made; then taken by a plan, and all is as before.
   enum class Stage { kNone, kOrdered, kMaking, kMade };

@@ -131,8 +131,10 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
   if (!holder) return std::unexpected(holder.error());
   if (*holder != *op.from) return Fail(ESTALE, "symlink", op.path);
   const std::string temporary = TemporaryPath(op.path);
-  unlink(temporary.c_str());
-  if (symlink(op.holder.c_str(), temporary.c_str()) != 0) return FailErrno("symlink", temporary);
+  while (symlink(op.holder.c_str(), temporary.c_str()) != 0) {
+    // Left by one that died here.
+    if (errno != EEXIST || unlink(temporary.c_str()) != 0) return FailErrno("symlink", temporary);
+  }
   if (rename(temporary.c_str(), op.path.c_str()) == 0) return {};
   auto failure = FailErrno("rename", op.path);
   unlink(temporary.c_str());
@@ -141,8 +143,9 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
 
 }  // namespace
 
-Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled) {
-  UniqueFd folder(open(lock.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled, UniqueFd kept) {
+  const bool is_kept = kept.Valid();
+  UniqueFd folder = is_kept ? std::move(kept) : UniqueFd(open(lock.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.Valid()) return FailErrno("open", lock.path);
   const int operation = (lock.mode == Lock::Mode::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB;
   // By asking again: a thread that sleeps in flock could be woken by a signal only, and signals are Node's.
@@ -157,11 +160,16 @@ Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled) {
   struct stat named;
   if (fstat(folder.Get(), &locked) != 0) return FailErrno("fstat", lock.path);
   if (stat(lock.path.c_str(), &named) != 0) return FailErrno("stat", lock.path);
-  if (locked.st_dev != named.st_dev || locked.st_ino != named.st_ino) return Fail(ENOENT, "flock", lock.path + ": made anew meanwhile");
-  return folder;
+  if (locked.st_dev == named.st_dev && locked.st_ino == named.st_ino) return folder;
+  if (!is_kept) return Fail(ENOENT, "flock", lock.path + ": made anew meanwhile");
+  Drop(std::move(folder));
+  return Acquire(lock, cancelled);
 }
 
-void Drop(UniqueFd lock) noexcept { flock(lock.Get(), LOCK_UN); }
+UniqueFd Drop(UniqueFd lock) noexcept {
+  flock(lock.Get(), LOCK_UN);
+  return lock;
+}
 
 Result<void> Run(const FolderCreate &op) {
   if (mkdir(op.path.c_str(), kFolderMode) == 0) return {};
@@ -194,12 +202,15 @@ Result<void> Run(const FileWrite &op) {
       return PutFile(op.path, op.text, 0);
     case FileWrite::How::kOverwrite:
       return OverwriteFile(op.path, op.text);
+    case FileWrite::How::kUnseen:
+      return WriteNew(op.path, op.text);
   }
   return Fail(EINVAL, "write", op.path);
 }
 
 Result<void> Run(const FileRename &op) {
-  if (rename(op.path.c_str(), op.to.c_str()) != 0) return FailErrno("rename", op.path);
+  const unsigned flags = op.exclusive ? RENAME_NOREPLACE : 0;
+  if (renameat2(AT_FDCWD, op.path.c_str(), AT_FDCWD, op.to.c_str(), flags) != 0) return FailErrno("rename", op.path);
   return {};
 }
 

@@ -37,10 +37,12 @@ struct FileRemove {
   std::string path;
 };
 
-// Gives a file another name in its folder; what had that name is gone.
+// Gives a file another name in its folder; what had that name is gone. `exclusive`: EEXIST if anything has it. A folder may be renamed too:
+// who has its lock has it still.
 struct FileRename {
   std::string path;
   std::string to;
+  bool exclusive = false;
 };
 
 // A text file, readable by everyone whatever the umask (sandboxes run as other users).
@@ -49,6 +51,7 @@ struct FileWrite {
     kCreate,     // must be new: EEXIST; a failed write leaves nothing behind
     kReplace,    // readers see the old text or the new one; the inode changes
     kOverwrite,  // in place, so that bind mounts of it see the new text; made if absent
+    kUnseen,     // where nobody looks yet: at once, over whatever is left there
   };
   std::string path;
   std::string text;
@@ -69,14 +72,15 @@ struct Release {
   std::string holder;
 };
 
-// Fails with ENOENT when the folder went away while waiting, also when another was made under its name meanwhile: what the
+// `kept`: a descriptor of the folder that an earlier lock has left, if there is one; where something else has the path by now, it is
+// opened anew. Fails with ENOENT when the folder went away while waiting, also when another was made under its name meanwhile: what the
 // caller knew of the old one does not hold for the new one. Never take one lock twice in a plan: flock belongs to the
 // descriptor, so that the second waits for the first for ever. ECANCELED soon after `cancelled` has become true while waiting.
-[[nodiscard]] Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled = nullptr);
+[[nodiscard]] Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled = nullptr, UniqueFd kept = {});
 
-// Gives a lock back. Closing the descriptor would do, were it not for a child_process.spawn at this moment: the process that it forks
-// has a copy of the descriptor until it executes its program, and the lock would stay as long.
-void Drop(UniqueFd lock) noexcept;
+// Gives a lock back, and answers the descriptor. Closing the descriptor would do, were it not for a child_process.spawn at this moment: the
+// process that it forks has a copy of the descriptor until it executes its program, and the lock would stay as long.
+UniqueFd Drop(UniqueFd lock) noexcept;
 
 [[nodiscard]] Result<void> Run(const FolderCreate &op);
 [[nodiscard]] Result<void> Run(const FolderRemove &op);
