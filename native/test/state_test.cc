@@ -162,6 +162,36 @@ TEST_SUITE("state") {
     CHECK(state::Acquire({.path = "/run/state/never"}).error().code == ENOENT);
   }
 
+  TEST_CASE_FIXTURE(StateFolder, "a descriptor that a lock has left locks the same folder again, and never one that is gone") {
+    const std::string path = "/run/state/box";
+    REQUIRE(state::Run(state::FolderCreate{.path = path}));
+    auto held = state::Acquire({.path = path});
+    REQUIRE(held);
+    const int number = held->Get();
+    held = state::Acquire({.path = path}, nullptr, state::Drop(*std::move(held)));
+    REQUIRE(held);
+    CHECK(held->Get() == number);
+    UniqueFd kept = state::Drop(*std::move(held));
+    REQUIRE(state::Run(state::FolderRemove{.path = path}));
+    REQUIRE(state::Run(state::FolderCreate{.path = path}));
+    held = state::Acquire({.path = path}, nullptr, std::move(kept));
+    REQUIRE(held);
+    CHECK(Finish(Start([&path] { return state::Acquire({.path = path, .immediate = true}).error().code; })) == EWOULDBLOCK);
+    held->Reset();
+    REQUIRE(state::Run(state::FolderRemove{.path = path}));
+  }
+
+  TEST_CASE_FIXTURE(StateFolder, "a folder gets another name with its lock, and an exclusive name is free or refused") {
+    REQUIRE(state::Run(state::FolderCreate{.path = "/run/state/old"}));
+    const auto held = state::Acquire({.path = "/run/state/old"});
+    REQUIRE(held);
+    REQUIRE(state::Run(state::FolderCreate{.path = "/run/state/taken"}));
+    CHECK(CodeOf(state::Run(state::FileRename{.path = "/run/state/old", .to = "/run/state/taken", .exclusive = true})) == EEXIST);
+    CHECK(state::Run(state::FileRename{.path = "/run/state/old", .to = "/run/state/new", .exclusive = true}));
+    CHECK(Finish(Start([] { return state::Acquire({.path = "/run/state/new", .immediate = true}).error().code; })) == EWOULDBLOCK);
+    for (const char *name : {"new", "taken"}) REQUIRE(state::Run(state::FolderRemove{.path = std::string("/run/state/") + name}));
+  }
+
   TEST_CASE_FIXTURE(StateFolder, "folders are new unless ensured, and are removed with all they hold") {
     CHECK(CodeOf(state::Run(state::FolderCreate{.path = kFolder})) == EEXIST);
     CHECK(state::Run(state::FolderCreate{.path = kFolder, .ensure = true}));
@@ -209,6 +239,8 @@ TEST_SUITE("state") {
     CHECK(state::Run(FileWrite{.path = path, .text = "four\n", .how = FileWrite::How::kReplace}));
     CHECK(Text(path) == "four\n");
     CHECK(Inode(path) != first);
+    CHECK(state::Run(FileWrite{.path = path, .text = "5\n", .how = FileWrite::How::kUnseen}));
+    CHECK(Text(path) == "5\n");
     CHECK(CodeOf(state::Run(FileWrite{.path = "/run/state/no/such", .text = "", .how = FileWrite::How::kReplace})) == ENOENT);
   }
 

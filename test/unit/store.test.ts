@@ -1,0 +1,71 @@
+/** What the store reads of a folder in which a sandbox is just being taken from a warm pool. */
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Layout } from '../../lib/state/layout.js'
+import { format, formatDraft, type SandboxRecord } from '../../lib/state/records.js'
+import { Store } from '../../lib/state/store.js'
+
+let layout: Layout
+let store: Store
+beforeEach(() => {
+  layout = new Layout(mkdtempSync(join(tmpdir(), 'netmode-store-')))
+  for (const folder of layout.folders) mkdirSync(folder, { recursive: true })
+  store = new Store(layout, {
+    // As the native thread does: a version of each, and the text where it is another one.
+    files: async ({ paths, known = [] }) =>
+      paths.flatMap((path, i) => {
+        try {
+          const text = readFileSync(path, 'utf8')
+          return [text, known[i] === text ? undefined : text]
+        } catch {
+          return [undefined, undefined]
+        }
+      }),
+    claims: async () => [],
+  })
+})
+afterEach(() => rmSync(layout.root, { recursive: true }))
+
+function recordOf(name: string, phase: SandboxRecord['phase']): SandboxRecord {
+  return {
+    version: 1,
+    id: 'a'.repeat(64),
+    name,
+    phase,
+    mode: 'none',
+    netns: { path: `/run/netns/${name}`, owned: true },
+    endpoints: [],
+    ports: [],
+    hostname: name,
+    files: { dns: [], dnsSearch: [], dnsOptions: [], addHosts: [] },
+    expose: [],
+    labels: {},
+    created: '2026-01-01T00:00:00.000Z',
+  }
+}
+
+function write(name: string, phase: SandboxRecord['phase']): void {
+  mkdirSync(layout.sandbox(name))
+  writeFileSync(layout.sandboxRecord(name), format(recordOf(name, phase)))
+}
+
+test.each([1, 20])("one of %i that is being taken is first the pool's, then in the making, then ready", async count => {
+  for (let i = 1; i < count; i++) write(`box-${i}`, 'ready')
+  write('~1', 'pooled')
+  writeFileSync(layout.sandboxInMaking('~1'), formatDraft(recordOf('web', 'creating')))
+  const seen = async () => {
+    const { records, damaged } = await store.sandboxes()
+    expect(damaged).toEqual([])
+    expect(records).toHaveLength(count)
+    return records.filter(({ name }) => !name.startsWith('box-')).map(({ name, phase }) => `${name} ${phase}`)
+  }
+  expect(await seen()).toEqual(['~1 pooled'])
+  renameSync(layout.sandbox('~1'), layout.sandbox('web'))
+  expect(await seen()).toEqual(['web creating'])
+  expect(await store.sandbox('web')).toEqual(recordOf('web', 'creating'))
+  renameSync(layout.sandboxInMaking('web'), layout.sandboxRecord('web'))
+  expect(await seen()).toEqual(['web ready'])
+  expect(await store.sandbox('web')).toEqual(recordOf('web', 'ready'))
+})
