@@ -17,6 +17,11 @@ class BareCrowd {
   // In the host namespace.
   [[nodiscard]] static Result<BareCrowd> Open(const Ground &ground);
 
+  // Names and addresses go on from the n-th: another program uses those before it.
+  [[nodiscard]] Result<void> From(std::uint32_t n) {
+    made_ = n;
+    return {};
+  }
   // Makes that many more, one after the other; answers the nanoseconds of making alone, without what is prepared beforehand.
   [[nodiscard]] Result<std::int64_t> Make(std::size_t count);
   // RTM_DELLINK for the last one and nothing else; then, beyond the time that is answered, its name goes too.

@@ -3,6 +3,7 @@
 // Reads commands from stdin, fields apart by tabs, and answers each with one line: a number, or `error TEXT`. Times are nanoseconds.
 //
 //   ground BRIDGE_INDEX MTU PREFIX BROADCAST GATEWAY   once, before the bare ones
+//   from N                the next of them is the N-th: two programs at once must not make the same
 //   make COUNT            that many more bare attaches (bare.h), one after the other
 //   delete                RTM_DELLINK for the last of them
 //   remove BATCH          all that are there, BATCH in each group
@@ -85,6 +86,7 @@ class Yardstick {
     const std::string &command = fields.front();
     const std::size_t given = fields.size() - 1;
     if (command == "ground" && given == 5) return Start(fields);
+    if (crowd_ && command == "from" && given == 1) return Zero(crowd_->From(Number(fields[1])));
     if (crowd_ && command == "make" && given == 1) return crowd_->Make(Number(fields[1]));
     if (crowd_ && command == "delete" && given == 0) return crowd_->DeleteLast();
     if (crowd_ && command == "remove" && given == 1) return crowd_->RemoveAll(Number(fields[1]));

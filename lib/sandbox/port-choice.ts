@@ -1,8 +1,12 @@
 /** From what was asked to be published to the ports that will be. */
+import { readdirSync } from 'node:fs'
+
 import type { HostConfig } from '../config.js'
 import { errnoName, fail, invalid } from '../errors.js'
 import { familyOf } from '../network/cidr.js'
 import { type Mechanism, PlanFailure } from '../plan/mechanism.js'
+import type { Layout } from '../state/layout.js'
+import { look } from '../state/look.js'
 import type { EndpointRecord, PortRecord, SandboxRecord } from '../state/records.js'
 import { publishedEndpoint } from './gateway.js'
 import type { PortRequest } from './port-grammar.js'
@@ -33,6 +37,12 @@ function defaultOf(family: 4 | 6, { bindAddress }: EndpointRecord, { ip, ip6tabl
   return defaults.find(address => familyOf(address) === family)
 }
 
+type PortRange = PortRequest & Required<Pick<PortRequest, 'hostPort' | 'hostPortEnd'>>
+
+function isRange(request: PortRequest): request is PortRange {
+  return request.hostPort !== undefined && request.hostPortEnd !== undefined
+}
+
 /** May another port be tried when the one chosen is taken? */
 function isFlexible(request: PortRequest): boolean {
   return request.hostPort === undefined || (request.hostPortEnd !== undefined && request.hostPortEnd > request.hostPort)
@@ -43,10 +53,12 @@ export class PortChooser {
   readonly #random = new RandomPorts()
   readonly #mechanism: Mechanism
   readonly #config: HostConfig
+  readonly #layout: Layout
 
-  constructor(mechanism: Mechanism, config: HostConfig) {
+  constructor({ mechanism, config, layout }: { readonly mechanism: Mechanism; readonly config: HostConfig; readonly layout: Layout }) {
     this.#mechanism = mechanism
     this.#config = config
+    this.#layout = layout
   }
 
   /**
@@ -69,14 +81,38 @@ export class PortChooser {
       refused.has(protocol, port) || chosen.some(one => one.protocol === protocol && one.hostPort === port)
     for (const [i, request] of requests.entries()) {
       const hostIps = hostIpsOf(request.hostIp, endpoints, this.#config, `${field}[${i}]`)
-      const hostPort = hostPortOf(request, this.#random, port => taken(request.protocol, port))
       const { containerPort, protocol, allow } = request
+      const avoid = (port: number) => taken(protocol, port)
+      const hostPort = isRange(request)
+        ? await this.#firstIn(request, hostIps, avoid)
+        : (request.hostPort ?? this.#random.take(protocol, avoid))
       if (allow && !hostIps.some(hostIp => allow.some(source => familyOf(source) === familyOf(hostIp))))
         throw invalid(`${field}[${i}].allow`, `a source that can reach ${hostIps.join(' or ')}`, allow.join(', '))
       for (const hostIp of hostIps) chosen.push({ hostIp, hostPort, containerPort, protocol, ...(allow && { allow: [...allow] }) })
     }
     return chosen
   }
+
+  async #firstIn({ hostPort, hostPortEnd, protocol }: PortRange, hostIps: readonly string[], avoid: (port: number) => boolean) {
+    for (let port = hostPort; port <= hostPortEnd; port++) {
+      if (!avoid(port) && !(await this.#isClaimed(protocol, port, hostIps))) return port
+    }
+    throw fail('PORT_IN_USE', `All of the ports ${hostPort}-${hostPortEnd}/${protocol} are already allocated`, {
+      subject: `${hostPort}-${hostPortEnd}/${protocol}`,
+    })
+  }
+
+  /** A look before the leap. The claim decides, but a plan for each port of a range that is taken would be made and taken back. */
+  async #isClaimed(protocol: string, port: number, hostIps: readonly string[]): Promise<boolean> {
+    const claims = (await look(() => readdirSync(this.#layout.portClaims(`${protocol}-${port}`)))) ?? []
+    return claims.some(claim => hostIps.some(hostIp => excludeEachOther(claim, hostIp)))
+  }
+}
+
+/** Can one port not be published on both? (native/state/port.cc has the last word) */
+function excludeEachOther(one: string, other: string): boolean {
+  const family = familyOf(one)
+  return family === familyOf(other) && (one === other || [one, other].includes(wildcards[family]))
 }
 
 function hostIpsOf(hostIp: string | undefined, endpoints: readonly EndpointRecord[], config: HostConfig, field: string): readonly string[] {
@@ -103,16 +139,6 @@ function hostIpsOf(hostIp: string | undefined, endpoints: readonly EndpointRecor
   if (!ways.some(one => one.family === family))
     throw invalid(`${field}.hostIp`, `an IPv${family === 4 ? 6 : 4} address (the sandbox has no IPv${family} address)`, hostIp)
   return [hostIp]
-}
-
-function hostPortOf(request: PortRequest, random: RandomPorts, taken: (port: number) => boolean): number {
-  const { hostPort, hostPortEnd, protocol } = request
-  if (hostPort === undefined) return random.take(protocol, taken)
-  if (hostPortEnd === undefined) return hostPort
-  for (let port = hostPort; port <= hostPortEnd; port++) if (!taken(port)) return port
-  throw fail('PORT_IN_USE', `All of the ports ${hostPort}-${hostPortEnd}/${protocol} are already allocated`, {
-    subject: `${hostPort}-${hostPortEnd}/${protocol}`,
-  })
 }
 
 /**

@@ -69,7 +69,7 @@ export class Sandboxes {
     this.#store = store
     this.#networks = networks
     this.#ground = ground
-    this.#ports = new PortChooser(context.mechanism, context.config)
+    this.#ports = new PortChooser(context)
     this.#counters = new PortCounters(context.mechanism)
     this.#removals = new Removals(context, store, networks, ground)
     this.changes = new Changes(context, store, networks, ground, this.#ports)

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import type { Host, PortInput, PublishedPort, Sandbox } from '../../lib/index.js'
 import type { Outcome } from '../process/programs/crowd.js'
-import { open } from '../setup/between.js'
+import { open, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { ask, askUdp, families, Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
@@ -104,6 +104,19 @@ describe('what -p means', () => {
     expect((await web.publish('8000-8005:80')).map(show)).toEqual(both('8005->80/tcp'))
     await expect(web.publish('8000-8005:80')).rejects.toMatchObject({ code: 'ERR_NETMODE_PORT_IN_USE', subject: '8000-8005/tcp' })
     expect((await web.publish('8000-8005:80/udp')).map(show)).toEqual(both('8000->80/udp'))
+  })
+
+  test('a range of which much is published takes one plan, not one for each port that is taken', async () => {
+    await host.sandboxes.create({ name: 'other', network: 'lan', publish: ['8000-8029:8000-8029', '127.0.0.1:8030:80'] })
+    const { host: counting, between } = await openBetween(machine)
+    const claiming = () => between.plans.filter(plan => plan.some(({ apply }) => apply.op === 'port.claim')).length
+    const made = await counting.sandboxes.create({ name: 'made', network: 'lan', publish: ['0.0.0.0:8000-8040:80'] })
+    // 127.0.0.1:8030 is in the way of 0.0.0.0:8030, and not of another address.
+    expect(made.ports.map(show)).toEqual(['0.0.0.0:8031->80/tcp'])
+    expect(claiming()).toBe(1)
+    expect((await made.publish('198.51.100.1:8000-8040:81')).map(show)).toEqual(['198.51.100.1:8030->81/tcp'])
+    expect(claiming()).toBe(2)
+    await counting.close()
   })
 
   test('a fixed port that is taken is refused at once, though others could be chosen', async () => {
