@@ -1,7 +1,7 @@
 /** What networks, published ports and redirects put into the ruleset's sets and maps, and what they need beside it. Pure. */
 import { createHash } from 'node:crypto'
 
-import { formatIp, lastOf, parseCidr, parseIp } from '../network/cidr.js'
+import { formatIp, lastOf, parseCidr } from '../network/cidr.js'
 import type { Datum, NftElementVerb, Op, RouteVerb, Step, SysctlSet } from '../plan/op.js'
 import { place } from './table.js'
 
@@ -35,7 +35,7 @@ export interface NameServerAt {
 /** A published port together with the sandbox's address that it leads to; both addresses are of one family. */
 export interface PublishedMapping {
   readonly protocol: 'tcp' | 'udp' | 'sctp'
-  /** `0.0.0.0` or `::` for all addresses of the host. */
+  /** Canonical text; `0.0.0.0` or `::` for all addresses of the host. */
   readonly hostIp: string
   readonly hostPort: number
   readonly address: string
@@ -138,7 +138,7 @@ export function elementSteps(sandbox: string, before: readonly Element[], after:
 /** Those for a few have maps of their own, which are asked behind the others: ports for everyone pay nothing for them. */
 function publishing({ protocol, hostIp, hostPort, address, containerPort, allow, onLan }: PublishedMapping): Element[] {
   const version = versionOf(address)
-  const isAny = parseIp(hostIp).value === 0n
+  const isAny = hostIp === '0.0.0.0' || hostIp === '::'
   const key = [{ protocol }, ...(isAny ? [] : [ip(hostIp)]), { port: hostPort }]
   const target = [ip(address), { port: containerPort }]
   const suffix = `${version}${isAny ? '_any' : ''}`
@@ -165,8 +165,7 @@ function redirecting({ protocol, source, port, address, toPort }: RedirectMappin
 
 /** What a port published there is reachable from: the host's own loopback and nothing else. */
 function isLoopback(hostIp: string): boolean {
-  const { family, value } = parseIp(hostIp)
-  return family === 4 ? value >> 24n === 127n : value === 1n
+  return hostIp === '::1' || hostIp.startsWith('127.')
 }
 
 /**

@@ -15,11 +15,10 @@ import {
   claimPort,
   deleteLinks,
   deleteLinksIn,
-  forgetFlows,
   forgetLinks,
+  forgetMoved,
   leaseSteps,
   linkFirewallSteps,
-  movedPorts,
   type Published,
   publishSteps,
   releaseLeases,
@@ -76,6 +75,7 @@ export function changePlan(ground: Ground, change: Change): Step[] {
   const path = layout.sandboxRecord(name)
   const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
   const published = concerned(change)
+  const old = format(before)
   const attached = endpoints.added.length + endpoints.removed.length > 0
   const firewallSteps = networks.some(({ record }) => driverOf(record).usesFirewall(record)) ? firewall.steps() : []
   return [
@@ -83,10 +83,10 @@ export function changePlan(ground: Ground, change: Change): Step[] {
     ...firewallSteps,
     ...networkSteps,
     { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive' } },
-    { apply: { op: 'expect.unchanged', path, text: format(before) } },
+    { apply: { op: 'expect.unchanged', path, text: old } },
     {
       apply: { op: 'file.write', path, text: format(changing(change)), how: 'replace' },
-      undo: { op: 'file.write', path, text: format(before), how: 'replace' },
+      undo: { op: 'file.write', path, text: old, how: 'replace' },
       journal: true,
     },
     ...endpoints.added.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
@@ -96,7 +96,7 @@ export function changePlan(ground: Ground, change: Change): Step[] {
     ...endpoints.added.flatMap((endpoint, i) => attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, [])),
     ...defaultRoutes(before.endpoints, after.endpoints),
     ...firewall.allowed(publishSteps(name, published.before, published.after)),
-    ...forgetFlows(movedPorts(published.before, published.after)),
+    ...forgetMoved(published.before, published.after),
     ...(attached ? changedFileSteps(layout, after, resolver.text(), before) : []),
     ...ports.removed.map(port => releasePort(layout, name, port)).map(reclaimable),
     ...(endpoints.removed.length > 0
@@ -137,7 +137,8 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
       ...[holds, { ...holds, endpoints: healed.endpoints }].flatMap(one => publishSteps(name, one).map(({ apply }) => ({ apply }))),
       ...publishSteps(name, undefined, healed),
     ]),
-    ...forgetFlows([...movedPorts(record, healed), ...movedPorts({ ...record, endpoints: healed.endpoints }, healed)]),
+    ...forgetMoved(record, healed),
+    ...forgetMoved({ ...record, endpoints: healed.endpoints }, healed),
     ...(leaving.length > 0
       ? [
           openNamespace(record.netns),

@@ -142,28 +142,40 @@ function redirections({ endpoints, redirects = [] }: Published): RedirectMapping
 /** A port of the host, whoever may use it. */
 type HostPort = Pick<PortRecord, 'protocol' | 'hostIp' | 'hostPort'>
 
-/** The ports that lead elsewhere after a change, or nowhere any more. */
-export function movedPorts(before: Published, after: Published): readonly HostPort[] {
-  const [old, wanted] = [new Set(mappings(before).map(show)), new Set(mappings(after).map(show))]
-  const moved = [...mappings(before).filter(one => !wanted.has(show(one))), ...mappings(after).filter(one => !old.has(show(one)))]
-  return [...new Map(moved.map(one => [JSON.stringify([one.protocol, one.hostIp, one.hostPort]), one])).values()]
+/** Makes flows forgotten to the ports that lead elsewhere after a change, or nowhere any more. */
+export function forgetMoved(before: Published, after: Published): Step[] {
+  return forgetFlows(moved(onlyUdp(before), onlyUdp(after)))
+}
+
+function onlyUdp(published: Published): Published {
+  return { ...published, ports: published.ports.filter(isUdp) }
+}
+
+function moved(before: Published, after: Published): readonly HostPort[] {
+  if (before.ports.length + after.ports.length === 0) return []
+  const [from, to] = [mappings(before), mappings(after)]
+  const [old, wanted] = [new Set(from.map(show)), new Set(to.map(show))]
+  const changed = [...from.filter(one => !wanted.has(show(one))), ...to.filter(one => !old.has(show(one)))]
+  return [...new Map(changed.map(one => [JSON.stringify([one.protocol, one.hostIp, one.hostPort]), one])).values()]
 }
 
 const show = (mapping: PublishedMapping) => JSON.stringify(mapping)
 
 /** UDP flows outlive the rule that they met first: without this a client that goes on sending would miss a port's new or former owner. */
 export function forgetFlows(ports: readonly HostPort[]): Step[] {
-  return ports
-    .filter(({ protocol }) => protocol === 'udp')
-    .map(({ protocol, hostIp, hostPort }) => ({
-      apply: {
-        op: 'conntrack.flush',
-        protocol,
-        family: familyOf(hostIp),
-        port: hostPort,
-        ...(isWildcard(hostIp) ? {} : { address: hostIp }),
-      },
-    }))
+  return ports.filter(isUdp).map(({ protocol, hostIp, hostPort }) => ({
+    apply: {
+      op: 'conntrack.flush',
+      protocol,
+      family: familyOf(hostIp),
+      port: hostPort,
+      ...(isWildcard(hostIp) ? {} : { address: hostIp }),
+    },
+  }))
+}
+
+function isUdp({ protocol }: HostPort): boolean {
+  return protocol === 'udp'
 }
 
 function isWildcard(hostIp: string): boolean {
