@@ -91,3 +91,38 @@ describe('any system call fails in', () => {
     score(28, `errno injected in ${name}`, `${faults} faults, 0 leaks: ${codes}`)
   })
 })
+
+describe('every system call fails from one on, and so does what should take it all back:', () => {
+  const adding = (['create', 'publish', 'attach', 'network create'] as const).map(name => [name] as const)
+  test.each(adding)('%s', { timeout: isLong ? 1_800_000 : 300_000 }, async name => {
+    const act = acts[name]
+    await act.stage(host)
+    await using victim = await Victim.start(programs, machine)
+    await victim.act(name)
+    await act.back(host)
+    const { calls } = await victim.act(name)
+    await act.back(host)
+    const before = await traces()
+    let faults = 0
+    let both = 0
+    for (let at = 0; at < calls + 20; at += isLong ? 1 : 11) {
+      // Not EINTR and EAGAIN: no kernel gives those for ever.
+      const errno = (['ENOMEM', 'EPERM', 'ENOSPC', 'EMFILE'] as const)[at % 4] as 'EPERM'
+      const outcome = await victim.act(name, `fail/${at}/${constants.errno[errno]}/on`)
+      const what = `from call ${at} on, ${outcome.where}, with ${errno}: ${outcome.failed ?? 'succeeded'}`
+      if (outcome.fired) faults++
+      if (outcome.failed) expect(outcome.failed, what).toMatch(/^ERR_NETMODE_/)
+      if (outcome.undo) both++
+      await host.recover()
+      if (await act.done(host)) await act.back(host)
+      expect(await traces(), what).toEqual(before)
+      expect(await host.recover(), what).toEqual({ rolledBack: [], repaired: [], damaged: [] })
+    }
+    expect(both).toBeGreaterThan(0)
+    score(
+      28,
+      `errno injected in ${name} and its undo`,
+      `${faults} faults, ${both} with errors of the undo beside them, 0 left after recovery`,
+    )
+  })
+})
