@@ -28,7 +28,7 @@ const kTestPackages = {
   'util-linux': ['unshare'],
   iproute2: ['ip'],
   nftables: ['nft'],
-  iptables: ['iptables'],
+  iptables: ['iptables', 'iptables-legacy'],
   'iputils-ping': ['ping'],
   procps: ['ps'],
   strace: ['strace'],
@@ -36,6 +36,7 @@ const kTestPackages = {
   'bridge-utils': ['brctl'],
   'bind9-dnsutils': ['dig'],
   'busybox-static': ['busybox'],
+  systemd: ['/lib/systemd/systemd-networkd'],
 }
 // The others' own programs, to be compared with: heavy, so only CI and those who ask get them. Without, such tests skip by name.
 const kPeerPackages = {

@@ -90,7 +90,8 @@ async function adoptedInodes(paths: readonly string[]): Promise<Facts['adopted']
   return Object.fromEntries(await Promise.all(paths.map(async path => [path, await inodeOf(path)] as const)))
 }
 
-async function effectiveCapabilities(): Promise<bigint> {
+/** Effective capabilities of this process, as a bit mask. */
+export async function effectiveCapabilities(): Promise<bigint> {
   const status = await readFile('/proc/self/status', 'utf8').catch(() => '')
   const [, mask] = /^CapEff:\s*([0-9a-f]+)$/m.exec(status) ?? []
   return mask === undefined ? ~0n : BigInt(`0x${mask}`)

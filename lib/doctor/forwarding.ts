@@ -82,12 +82,13 @@ export const conntrackFull: Check = ({ sysctls }) => {
   const count = Number(sysctls['net/netfilter/nf_conntrack_count'] ?? 0)
   const most = Number(sysctls['net/netfilter/nf_conntrack_max'] ?? 0)
   if (most === 0 || count < most * near) return []
-  const full = count >= most
+  // At the limit the kernel throws out what was never answered, some at a time: the count stays just below.
+  const full = count >= most * 0.99
   return [
     {
       id: full ? 'conntrack-full' : 'conntrack-near-full',
       severity: full ? 'error' : 'warning',
-      message: `${count} of ${most} connections are tracked${full ? ': new ones are dropped' : ': soon new ones will be dropped'}`,
+      message: `${count} of ${most} connections are tracked${full ? ': new ones are dropped, or take the place of others' : ': soon new ones will be dropped'}`,
       remedy: `sysctl -w net.netfilter.nf_conntrack_max=${Math.max(most * 4, 262_144)}`,
     },
   ]

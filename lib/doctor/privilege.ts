@@ -1,12 +1,13 @@
 /** What this process may do, and what this kernel can. Pure. */
-import type { Check } from './facts.js'
+import type { Finding } from '../contract.js'
+import type { Check, Facts } from './facts.js'
 
 const needed = [
   [12n, 'CAP_NET_ADMIN', 'links, addresses and rules'],
   [21n, 'CAP_SYS_ADMIN', 'network namespaces'],
 ] as const
 
-export const missingCapabilities: Check = ({ capabilities }) =>
+export const missingCapabilities = ({ capabilities }: Pick<Facts, 'capabilities'>): readonly Finding[] =>
   needed
     .filter(([bit]) => ((capabilities >> bit) & 1n) === 0n)
     .map(([, name, what]) => ({

@@ -2,6 +2,7 @@
 
 import { once } from 'node:events'
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import type { Finding, Host, Sandbox } from '../../lib/index.js'
 import { open, openBetween } from '../setup/between.js'
@@ -159,6 +160,31 @@ describe('the kernel', () => {
     expect(await host.doctor()).toEqual([])
   })
 
+  test('connection tracking, nearly full and full', { timeout: 120_000 }, async () => {
+    // Nobody answers there, and each pair of ports is a flow.
+    await machine.ip('neighbor', 'add', '198.51.100.77', 'lladdr', '02:00:00:00:00:77', 'dev', 'eth0')
+    await machine.run('sysctl', '-qw', 'net.netfilter.nf_conntrack_udp_timeout=600')
+    const most = Number(await machine.sysctl('net.netfilter.nf_conntrack_max'))
+    const flows = `
+import socket, sys
+left = int(sys.argv[1])
+while left > 0:
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for port in range(1, min(left, 65535) + 1):
+        try:
+            one.sendto(b'', ('198.51.100.77', port))
+        except OSError:
+            pass
+    left -= 65535
+`
+    await machine.run('python3', '-c', flows, String(Math.round(most * 0.95)))
+    expect(await only('conntrack-near-full')).toMatchObject({ severity: 'warning' })
+    await machine.run('python3', '-c', flows, String(Math.round(most * 0.1)))
+    expect(await only('conntrack-full')).toMatchObject({ severity: 'error', remedy: expect.stringContaining('nf_conntrack_max=') })
+    await machine.run('conntrack', '-F')
+    expect(await findings()).toEqual([])
+  })
+
   test('an overlapping route of somebody else', async () => {
     await machine.ip('route', 'add', '10.9.0.128/25', 'via', '198.51.100.2')
     const finding = await only('overlapping-route')
@@ -227,6 +253,27 @@ describe('other programs', () => {
   })
 })
 
+requires('root', 'realRoot').test('systemd-networkd itself, with a file that claims all links, and then one that does not', async () => {
+  await run('sh', ['-ec', 'mkdir -p /run/systemd/network /run/systemd/netif && chown systemd-network: /run/systemd/netif'])
+  const file = '/run/systemd/network/50-all.network'
+  writeFileSync(file, '[Match]\nName=*\n\n[Network]\nLinkLocalAddressing=no\n')
+  const daemon = machine.spawn('/lib/systemd/systemd-networkd', [], { stdio: ['ignore', 'ignore', 'pipe'] })
+  // It goes by another name once it has started.
+  for await (const line of createInterface(daemon.stderr as NodeJS.ReadableStream)) if (/Enumeration completed/.test(line)) break
+  const finding = await only('claimed-by-systemd-networkd')
+  const [, text = ''] = /^printf '(.*)' > \/etc\/systemd\/network\/00-netmode.network && networkctl reload$/.exec(finding.remedy) ?? []
+  // As the remedy has it, but where nobody else's machine is concerned.
+  await run('sh', ['-ec', `printf '${text}' > /run/systemd/network/00-netmode.network`])
+  expect(await findings()).toEqual([])
+  rmSync('/run/systemd/network/00-netmode.network')
+  expect(await only('claimed-by-systemd-networkd')).toEqual(finding)
+  const ended = once(daemon, 'exit')
+  daemon.kill('SIGKILL')
+  await ended
+  expect(await findings()).toEqual([])
+  rmSync(file)
+})
+
 describe('a kernel that lacks something', () => {
   test('is told of with what it said, and nothing is left of the try', async () => {
     const fresh = await freshHost()
@@ -271,5 +318,24 @@ describe('netmode doctor', () => {
     )
     await machine.run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
     expect((await outcome(command.start(machine, 'doctor'))).status).toBe(0)
+  })
+
+  requires('root', 'program:setpriv').test.each(['net_admin', 'sys_admin'])('says that %s is what this process lacks', async name => {
+    const rest = `-all,+net_admin,+sys_admin,-${name}`
+    const args = ['--bounding-set', rest, '--inh-caps', rest, process.execPath, command.main, '--state-dir', machine.stateDir, 'doctor']
+    const { status, stdout, stderr } = await outcome(machine.spawn('setpriv', args, { env: process.env }))
+    expect({ status, stderr }).toEqual({ status: 1, stderr: '' })
+    expect(stdout).toMatch(new RegExp(`^error: This process lacks CAP_${name.toUpperCase()}, .*\\n {2}remedy: run as root, .*\\n$`))
+  })
+
+  requires('root', 'program:iptables-legacy').test('sees that legacy iptables filters in its own namespace', async () => {
+    const doctor = () => outcome(command.start(machine, '--format', 'json', 'doctor'))
+    const ids = ({ stdout }: { stdout: string }) => (JSON.parse(stdout) as Finding[]).map(({ id }) => id)
+    expect(ids(await doctor())).not.toContain('legacy-iptables')
+    await machine.run('iptables-legacy', '-A', 'FORWARD', '-j', 'DROP')
+    expect(await reached()).toBe('silent')
+    expect(ids(await doctor())).toContain('legacy-iptables')
+    await machine.run('iptables-legacy', '-F', 'FORWARD')
+    expect(await reached()).toBe('198.51.100.2')
   })
 })

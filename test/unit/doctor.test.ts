@@ -1,4 +1,4 @@
-/** Findings that a test can't cause on a machine that others use: drawn from facts that say so. */
+/** Findings drawn from facts that say so: limits that only the whole machine has, and the edges of the others (test/kernel/doctor.test.ts). */
 import { describe, expect, test } from 'vitest'
 import { findingsOf } from '../../lib/doctor/doctor.js'
 import type { Facts } from '../../lib/doctor/facts.js'
@@ -50,6 +50,8 @@ describe('tables of the kernel', () => {
   test('connection tracking, full and nearly', () => {
     expect(conntrack(899)).toEqual([])
     expect(conntrack(900)).toEqual(['warning conntrack-near-full'])
+    expect(conntrack(989)).toEqual(['warning conntrack-near-full'])
+    expect(conntrack(990)).toEqual(['error conntrack-full'])
     expect(conntrack(1000)).toEqual(['error conntrack-full'])
   })
 
