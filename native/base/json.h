@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,19 +15,33 @@ namespace netmode::json {
 
 enum class Kind : std::uint8_t { kNull, kBool, kNumber, kString, kArray, kObject };
 
+// Points into its document.
 struct Value {
   Kind kind = Kind::kNull;
   bool flag = false;
   double number = 0;
-  std::string text;               // UTF-8
-  std::vector<std::string> keys;  // of an object, with their values at the same places in `items`
-  std::vector<Value> items;
+  std::string_view text;         // UTF-8
+  std::string_view key;          // of a member of an object
+  std::span<const Value> items;  // of an array or an object
 
   // The last one under the key, or nothing; also for what is no object.
   [[nodiscard]] const Value *Find(std::string_view key) const;
 };
 
+// A text that has been read. Strings are views of it, their escapes resolved in place, and all values lie in one piece of memory: a plan
+// is read on the main thread, where a few hundred small allocations would be felt.
+class Document {
+ public:
+  Document(std::unique_ptr<std::string> text, std::vector<Value> values) : text_(std::move(text)), values_(std::move(values)) {}
+
+  [[nodiscard]] const Value &Root() const { return values_.back(); }
+
+ private:
+  std::unique_ptr<std::string> text_;  // not by itself: a short one would move its characters along
+  std::vector<Value> values_;
+};
+
 // EINVAL, with the place where the text stops being JSON.
-[[nodiscard]] Result<Value> Parse(std::string_view text);
+[[nodiscard]] Result<Document> Parse(std::string text);
 
 }  // namespace netmode::json

@@ -19,7 +19,7 @@ std::string Object::String(std::string_view key) {
 std::optional<std::string> Object::OptionalString(std::string_view key) {
   const json::Value *value = Get(key, json::Kind::kString);
   if (value == nullptr) return std::nullopt;
-  return value->text;
+  return std::string(value->text);
 }
 
 std::uint32_t Object::U32(std::string_view key) {

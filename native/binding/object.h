@@ -45,11 +45,12 @@ class Object {
   void ForEachObject(std::string_view key, Read read) {
     std::size_t place = 0;
     for (const json::Value &item : Items(key)) {
-      const std::string path = std::string(key) + '[' + std::to_string(place++) + ']';
-      if (item.kind != json::Kind::kObject) return MarkBad(path);
+      const auto path = [&] { return std::string(key) + '[' + std::to_string(place) + ']'; };
+      if (item.kind != json::Kind::kObject) return MarkBad(path());
       Object one(item);
       read(one);
-      if (!one.Bad().empty()) return MarkBad(path + '.' + one.Bad());
+      if (!one.Bad().empty()) return MarkBad(path() + '.' + one.Bad());
+      ++place;
     }
   }
 

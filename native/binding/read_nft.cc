@@ -100,7 +100,7 @@ nft::Expression ReadReject(Object &object) {
 
 nft::Expression ReadFib(Object &object) {
   std::uint32_t flags = 0;
-  object.ForEachString("flags", [&](const std::string &name) {
+  object.ForEachString("flags", [&](std::string_view name) {
     const auto flag = Find(kFibFlags, name);
     if (!flag) object.MarkBad("flags");
     flags |= flag.value_or(0);
@@ -185,7 +185,7 @@ nft::Tuple ReadTuple(Object &object, const char *key) {
 
 std::vector<nft::DataType> ReadTypes(Object &object, const char *key) {
   std::vector<nft::DataType> types;
-  object.ForEachString(key, [&](const std::string &name) {
+  object.ForEachString(key, [&](std::string_view name) {
     const auto type = nft::DataTypeByName(name);
     if (!type) object.MarkBad(key);
     if (type) types.push_back(*type);

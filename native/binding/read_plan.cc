@@ -47,7 +47,7 @@ state::ExpectAbsent ReadExpectAbsent(Object &object) { return {.path = object.St
 
 state::ExpectNames ReadExpectNames(Object &object) {
   state::ExpectNames op{.path = object.String("path")};
-  object.ForEachString("names", [&](const std::string &name) { op.names.push_back(name); });
+  object.ForEachString("names", [&](std::string_view name) { op.names.emplace_back(name); });
   return op;
 }
 
@@ -68,7 +68,7 @@ tap::TapAdd ReadTapAdd(Object &object) {
 }
 
 struct Reader {
-  const char *name;
+  std::string_view name;
   Op (*read)(const char *name, Object &object);
 };
 
@@ -149,7 +149,7 @@ std::optional<Op> ReadOp(Object &step, const char *key, std::string &bad) {
   const std::string name = object->String("op");
   for (const Reader &reader : kReaders) {
     if (name != reader.name) continue;
-    Op op = reader.read(reader.name, *object);
+    Op op = reader.read(reader.name.data(), *object);
     if (object->Bad().empty()) return op;
     bad = std::string(key) + "." + object->Bad();
     return std::nullopt;
@@ -160,16 +160,17 @@ std::optional<Op> ReadOp(Object &step, const char *key, std::string &bad) {
 
 }  // namespace
 
-ReadPlan Read(std::string_view text) {
+ReadPlan Read(std::string text) {
   ReadPlan read;
-  const auto plan = json::Parse(text);
-  if (!plan || plan->kind != json::Kind::kArray) {
+  const auto plan = json::Parse(std::move(text));
+  if (!plan || plan->Root().kind != json::Kind::kArray) {
     read.bad = plan ? "steps" : plan.error().detail;
     return read;
   }
-  read.steps.reserve(plan->items.size());
-  for (std::size_t i = 0; i < plan->items.size() && read.bad.empty(); ++i) {
-    Object step(plan->items[i]);
+  const auto steps = plan->Root().items;
+  read.steps.reserve(steps.size());
+  for (std::size_t i = 0; i < steps.size() && read.bad.empty(); ++i) {
+    Object step(steps[i]);
     auto apply = ReadOp(step, "apply", read.bad);
     std::optional<Op> undo;
     if (apply && step.Has("undo")) undo = ReadOp(step, "undo", read.bad);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "program/plan.h"
@@ -15,6 +14,6 @@ struct ReadPlan {
   std::string bad;
 };
 // Of the JSON of lib/plan/op.ts's Plan.
-[[nodiscard]] ReadPlan Read(std::string_view text);
+[[nodiscard]] ReadPlan Read(std::string text);
 
 }  // namespace netmode::binding

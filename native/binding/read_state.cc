@@ -68,10 +68,10 @@ state::FileWrite ReadFileWrite(Object &object) {
 
 state::FileLook ReadFileLook(Object &object) {
   state::FileLook op;
-  object.ForEachString("paths", [&](const std::string &path) { op.paths.push_back(path); });
+  object.ForEachString("paths", [&](std::string_view path) { op.paths.emplace_back(path); });
   if (object.Has("known")) {
     auto &known = op.known.emplace();
-    object.ForEachString("known", [&](const std::string &version) { known.push_back(version); });
+    object.ForEachString("known", [&](std::string_view version) { known.emplace_back(version); });
     if (known.size() != op.paths.size()) object.MarkBad("known");
   }
   return op;

@@ -33,7 +33,7 @@ SessionObject::SessionObject(const Napi::CallbackInfo &info) : Napi::ObjectWrap<
     if (!info[0].IsString()) return netns::OpenCurrent();
     const auto ref = json::Parse(info[0].As<Napi::String>().Utf8Value());
     if (!ref) return std::unexpected(ref.error());
-    Object object(*ref);
+    Object object(ref->Root());
     netns::NetnsOpen op{.slot = {},
                         .path = object.OptionalString("path"),
                         .pid = object.OptionalU32("pid"),
@@ -81,8 +81,8 @@ Napi::Value SessionObject::Order(const Napi::CallbackInfo &info) {
   const Napi::Env env = info.Env();
   if (session_ == nullptr || !info[0].IsString()) return Napi::Boolean::New(env, false);
   const auto text = json::Parse(info[0].As<Napi::String>().Utf8Value());
-  const json::Value value = text.value_or(json::Value{});
-  Object object(value);
+  const json::Value nothing;
+  Object object(text ? text->Root() : nothing);
   netns::NetnsCreate like = ReadNetnsCreate(object);
   if (!object.Bad().empty()) {
     Napi::TypeError::New(env, "malformed order at " + object.Bad()).ThrowAsJavaScriptException();

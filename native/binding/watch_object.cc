@@ -16,7 +16,7 @@ namespace {
 
 std::vector<std::string> Strings(Object &object, const char *key) {
   std::vector<std::string> strings;
-  if (object.Has(key)) object.ForEachString(key, [&](const std::string &text) { strings.push_back(text); });
+  if (object.Has(key)) object.ForEachString(key, [&](std::string_view text) { strings.emplace_back(text); });
   return strings;
 }
 
@@ -92,7 +92,7 @@ WatchObject::WatchObject(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Watc
     Throw(env_, wish.error());
     return;
   }
-  Object object(*wish);
+  Object object(wish->Root());
   const watch::Wanted wanted = ReadWanted(object);
   if (!object.Bad().empty()) {
     Napi::TypeError::New(env_, "malformed wish at " + object.Bad()).ThrowAsJavaScriptException();

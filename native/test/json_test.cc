@@ -9,8 +9,9 @@ using netmode::json::Parse;
 
 TEST_SUITE("json") {
   TEST_CASE("values of every kind, with blanks between") {
-    const auto value = Parse(" {\"a\" : [1, -2.5e3, \"x\", true, false, null, {}, []],\n\"b\":{\"c\":\"d\"}} ");
-    REQUIRE(value);
+    const auto document = Parse(" {\"a\" : [1, -2.5e3, \"x\", true, false, null, {}, []],\n\"b\":{\"c\":\"d\"}} ");
+    REQUIRE(document);
+    const auto *value = &document->Root();
     const auto *list = value->Find("a");
     REQUIRE(list != nullptr);
     REQUIRE(list->items.size() == 8);
@@ -28,12 +29,12 @@ TEST_SUITE("json") {
   }
 
   TEST_CASE("escapes, as JSON.stringify writes them") {
-    CHECK(Parse(R"("a\"\\\/\b\f\n\r\t\u0000\u00e9\u20ac\ud83d\ude00")")->text == std::string("a\"\\/\b\f\n\r\t\0é€😀", 19));
-    CHECK(Parse(R"("\ud83dx\ude00")")->text == "\xef\xbf\xbdx\xef\xbf\xbd");
-    CHECK(Parse(R"("\ud83d\u0041")")->text ==
+    CHECK(Parse(R"("a\"\\\/\b\f\n\r\t\u0000\u00e9\u20ac\ud83d\ude00")")->Root().text == std::string("a\"\\/\b\f\n\r\t\0é€😀", 19));
+    CHECK(Parse(R"("\ud83dx\ude00")")->Root().text == "\xef\xbf\xbdx\xef\xbf\xbd");
+    CHECK(Parse(R"("\ud83d\u0041")")->Root().text ==
           "\xef\xbf\xbd"
           "A");
-    CHECK(Parse("\"é\"")->text == "é");
+    CHECK(Parse("\"é\"")->Root().text == "é");
   }
 
   TEST_CASE("what is no JSON is refused") {
