@@ -60,7 +60,7 @@ Result<Socket> Socket::Open(int protocol) {
   Socket opened(std::move(fd), protocol);
   opened.receive_limit_ = static_cast<std::size_t>(GetOption(opened.Fd(), SO_RCVBUF));
   opened.send_limit_ = static_cast<std::size_t>(GetOption(opened.Fd(), SO_SNDBUF));
-  opened.receive_.resize(kFirstReceive);
+  opened.GrowReceive(kFirstReceive);
   return opened;
 }
 
@@ -160,6 +160,12 @@ Result<bool> Socket::DumpOnce(Batch &request, const OnMessage &on_message) {
   return !collector.Interrupted();
 }
 
+// Left as it is found: of a namespace's own socket only a few bytes are ever used.
+void Socket::GrowReceive(std::size_t size) {
+  receive_ = std::make_unique_for_overwrite<std::byte[]>(size);
+  receive_size_ = size;
+}
+
 Result<void> Socket::Send(Bytes bytes) {
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
@@ -179,12 +185,12 @@ Result<Bytes> Socket::Receive(Expecting what) {
   for (;;) {
     if (what == Expecting::kDump) {
       // Peeking tells the size before anything is lost; a peek of nothing copies nothing. Answers are small.
-      const ssize_t size = recv(Fd(), receive_.data(), 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+      const ssize_t size = recv(Fd(), receive_.get(), 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
       if (size > static_cast<ssize_t>(kLargestReceive)) return Fail(EMSGSIZE, "recvmsg", "an answer of more than 1 MiB");
-      if (size > static_cast<ssize_t>(receive_.size())) receive_.resize(static_cast<std::size_t>(size));
+      if (size > static_cast<ssize_t>(receive_size_)) GrowReceive(static_cast<std::size_t>(size));
     }
     sockaddr_nl sender{};
-    iovec vector{.iov_base = receive_.data(), .iov_len = receive_.size()};
+    iovec vector{.iov_base = receive_.get(), .iov_len = receive_size_};
     msghdr message{};
     message.msg_name = &sender;
     message.msg_namelen = sizeof sender;
@@ -193,8 +199,8 @@ Result<Bytes> Socket::Receive(Expecting what) {
     const ssize_t received = recvmsg(Fd(), &message, MSG_DONTWAIT | MSG_TRUNC);
     if (received >= 0) {
       if (sender.nl_family != AF_NETLINK || sender.nl_pid != 0) continue;  // another process may write to any netlink socket
-      if (received > static_cast<ssize_t>(receive_.size())) return Fail(EMSGSIZE, "recvmsg", "an answer of more than 32 KiB");
-      return Bytes(receive_.data(), static_cast<std::size_t>(received));
+      if (received > static_cast<ssize_t>(receive_size_)) return Fail(EMSGSIZE, "recvmsg", "an answer of more than 32 KiB");
+      return Bytes(receive_.get(), static_cast<std::size_t>(received));
     }
     if (errno == EINTR) continue;
     if (errno != EAGAIN) return FailErrno("recvmsg");

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/result.h"
@@ -62,6 +63,7 @@ class Socket {
   [[nodiscard]] Result<bool> DumpOnce(Batch &request, const OnMessage &on_message);
   [[nodiscard]] std::size_t ChunkEnd(Batch &batch, std::size_t first, bool replies_wanted);
   void GrowBuffers(std::size_t send, std::size_t receive);
+  void GrowReceive(std::size_t size);
   [[nodiscard]] Result<void> Send(Bytes bytes);
   enum class Expecting { kAnswer, kDump };
   // The next datagram of the kernel's, valid until the next call; empty where NETLINK_NETFILTER has not answered.
@@ -72,7 +74,8 @@ class Socket {
   std::uint32_t sequence_ = 0;
   std::size_t send_limit_ = 0;     // SO_SNDBUF, bytes
   std::size_t receive_limit_ = 0;  // SO_RCVBUF, bytes
-  std::vector<std::byte> receive_;
+  std::unique_ptr<std::byte[]> receive_;
+  std::size_t receive_size_ = 0;
 };
 
 }  // namespace netmode::netlink

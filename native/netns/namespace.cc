@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/nsfs.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/file.h>
@@ -117,12 +118,15 @@ Result<UniqueFd> OpenCurrent() {
   return own;
 }
 
-Result<UniqueFd> Make(int home, const std::function<Result<void>()> &inside) {
+Result<UniqueFd> OfSocket(int socket) {
+  UniqueFd ns(ioctl(socket, SIOCGSKNS));
+  if (!ns.Valid()) return FailErrno("ioctl", "SIOCGSKNS");
+  return ns;
+}
+
+Result<UniqueFd> Make(int home, const std::function<Result<UniqueFd>()> &inside) {
   if (unshare(CLONE_NEWNET) != 0) return FailErrno("unshare");
-  auto own = OpenCurrent();
-  if (own && inside) {
-    if (auto done = inside(); !done) own = std::unexpected(std::move(done).error());
-  }
+  auto own = inside();
   if (auto back = GoHome(home); !back) return std::unexpected(std::move(back).error());
   return own;
 }

@@ -67,9 +67,15 @@ inline constexpr int kStranded = ENOTRECOVERABLE;  // the thread could not get h
 
 inline constexpr char kFolder[] = "/run/netns";
 
+// The namespace of the calling thread.
+[[nodiscard]] Result<UniqueFd> OpenCurrent();
+
+// The one that a socket was made in.
+[[nodiscard]] Result<UniqueFd> OfSocket(int socket);
+
 // Makes a namespace that has no name yet, runs `inside` while the thread is still there (to open its sockets at no extra cost), and
-// comes back to `home`. The descriptor is all that holds it.
-[[nodiscard]] Result<UniqueFd> Make(int home, const std::function<Result<void>()> &inside = {});
+// comes back to `home`. `inside` answers a descriptor of it, which is all that holds it.
+[[nodiscard]] Result<UniqueFd> Make(int home, const std::function<Result<UniqueFd>()> &inside = OpenCurrent);
 
 // As `ip netns attach`: binds an open namespace to a name. EEXIST: the name is taken.
 [[nodiscard]] Result<void> Attach(const std::string &name, int fd);
@@ -86,8 +92,5 @@ inline constexpr char kFolder[] = "/run/netns";
 
 // Goes there and back for the cookie.
 [[nodiscard]] Result<Identity> Identify(int fd, int home);
-
-// The namespace of the calling thread.
-[[nodiscard]] Result<UniqueFd> OpenCurrent();
 
 }  // namespace netmode::netns

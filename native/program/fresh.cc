@@ -20,10 +20,11 @@ namespace {
 
 Result<Fresh> MakeFresh(const netns::NetnsCreate &op, int home) {
   Result<netlink::Socket> socket = std::unexpected(Error{});
-  auto made = netns::Make(home, [&]() -> Result<void> {
+  auto made = netns::Make(home, [&]() -> Result<UniqueFd> {
     socket = netlink::Socket::Open(NETLINK_ROUTE);
     if (!socket) return std::unexpected(socket.error());
-    return Write(op.settings);
+    if (auto written = Write(op.settings); !written) return std::unexpected(std::move(written.error()));
+    return netns::OfSocket(socket->Fd());  // which costs less than a look into /proc
   });
   if (!made) return std::unexpected(std::move(made.error()));
   auto identity = netns::Describe(made->Get(), socket->Fd());

@@ -1,6 +1,7 @@
 #include "program/plan_run.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace netmode::program {
 
@@ -10,34 +11,15 @@ bool PlanRun::Start() {
     RunAlone();
     return true;
   }
-  runner_.RunTo(first_);
-  std::unique_lock lock(mutex_);
-  if (ahead_ == Ahead::kOffered) {
-    // Everybody is busy.
-    ahead_ = Ahead::kNone;
-    lock.unlock();
-    const int fd = fresh_->ns.Get();
-    runner_.Take(first_, std::move(*fresh_));
-    runner_.Name(first_, fd);
-    RunAlone();
-    return true;
-  }
-  if (made_ && ahead_ == Ahead::kTaken) {
-    // Others use it, but not for its name.
-    const int fd = *made_;
-    lock.unlock();
-    runner_.Name(first_, fd);
-    named_ = true;
-    lock.lock();
-  }
-  if (ahead_ == Ahead::kTaken) {
-    runner_.GoHome();
-    waiting_ = true;
-    return false;
-  }
-  lock.unlock();
-  Rest();
-  return true;
+  if (!fresh_) return Meanwhile();
+  runner_.GoHome();
+  offered_ = true;
+  ground_.beside([self = shared_from_this()] {
+    if (self->TakeOffer() && self->Meanwhile()) self->ground_.on_end();
+  });
+  if (GoAhead(std::move(*fresh_))) return true;
+  // Where everybody is busy it is left to this one.
+  return TakeOffer() && Meanwhile();
 }
 
 void PlanRun::RunAlone() {
@@ -45,7 +27,7 @@ void PlanRun::RunAlone() {
   runner_.Finish();
 }
 
-// Leaves the steps that can be done ahead to another thread, if there are such and the namespace is being made or is made. Not before the
+// Whether there are steps that can be done ahead, and their namespace is being made (then they follow) or is made. Not before the
 // plan holds its first locks: nobody who sweeps up what has no record may come across what is made ahead of it.
 bool PlanRun::Share() {
   const auto is_ahead = [](const Step &step) { return step.when == When::kAhead; };
@@ -63,26 +45,29 @@ bool PlanRun::Share() {
   };
   runner_.RunTo(static_cast<std::size_t>(std::ranges::find_if_not(steps_, is_lock) - steps_.begin()));
   if (runner_.Failed()) return false;
-  ahead_ = Ahead::kTaken;
-  if (ground_.session.FollowOrdered(*create, [self = shared_from_this()](Result<Fresh> fresh) { self->GoAhead(std::move(fresh)); }))
+  if (ground_.session.FollowOrdered(*create, [self = shared_from_this()](Result<Fresh> fresh) {
+        if (self->GoAhead(std::move(fresh))) self->ground_.on_end();
+      }))
     return true;
-  ahead_ = Ahead::kNone;
   fresh_ = ground_.session.TakeMade(*create);
-  if (!fresh_) return false;
-  ahead_ = Ahead::kOffered;
-  ground_.beside([self = shared_from_this()] {
-    {
-      const std::lock_guard lock(self->mutex_);
-      if (self->ahead_ != Ahead::kOffered) return;
-      self->ahead_ = Ahead::kTaken;
-    }
-    self->GoAhead(std::move(*self->fresh_));
-  });
-  return true;
+  return fresh_.has_value();
 }
 
-// On the other thread.
-void PlanRun::GoAhead(Result<Fresh> fresh) {
+bool PlanRun::Meanwhile() {
+  runner_.RunTo(first_);
+  std::unique_lock lock(mutex_);
+  const auto made = made_;
+  lock.unlock();
+  if (made) {
+    // The other half may be using it, but not for its name.
+    runner_.Name(first_, *made);
+    named_ = true;
+  }
+  runner_.GoHome();
+  return EndHalf();
+}
+
+bool PlanRun::GoAhead(Result<Fresh> fresh) {
   const int fd = fresh ? fresh->ns.Get() : -1;
   other_.emplace(ground_.session, ground_.cancelled);
   other_->Begin(steps_);
@@ -94,20 +79,24 @@ void PlanRun::GoAhead(Result<Fresh> fresh) {
   other_->RunTo(last_);
   if (!other_->Failed()) other_->Flush();
   other_->GoHome();
-  {
-    const std::lock_guard lock(mutex_);
-    ahead_ = Ahead::kDone;
-    if (!waiting_) return;
-  }
-  Rest();
-  ground_.on_end();
+  return EndHalf();
 }
 
-void PlanRun::Rest() {
+bool PlanRun::EndHalf() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!std::exchange(half_done_, true)) return false;
+  }
   const int fd = made_.value_or(-1);
   runner_.Adopt(*other_, first_, last_);
   if (!named_ && fd >= 0) runner_.Name(first_, fd);
   RunAlone();
+  return true;
+}
+
+bool PlanRun::TakeOffer() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(offered_, false);
 }
 
 }  // namespace netmode::program

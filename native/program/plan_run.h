@@ -1,6 +1,6 @@
 // PlanRun: one plan on the threads of the pool. The steps that may come before their turn are left to the thread that makes the plan's
-// namespace, or to any idle one if it is made already; the others go on meanwhile, and whichever of the two is last does the rest, so that
-// nobody waits for anybody.
+// namespace; if that is made already they are done at once, and what comes before them is left to any idle thread. Whichever of the two is
+// last does the rest, so that nobody waits for anybody.
 #pragma once
 
 #include <atomic>
@@ -35,13 +35,13 @@ class PlanRun : public std::enable_shared_from_this<PlanRun> {
   void Behind() { runner_.Behind(); }
 
  private:
-  // Nobody's, or somebody's who has not begun, is at it, has done it.
-  enum class Ahead { kNone, kOffered, kTaken, kDone };
-
   [[nodiscard]] bool Share();
-  void GoAhead(Result<Fresh> fresh);
+  // The two halves. true: this one was the last, and has done the rest as well.
+  [[nodiscard]] bool Meanwhile();
+  [[nodiscard]] bool GoAhead(Result<Fresh> fresh);
+  [[nodiscard]] bool EndHalf();
+  [[nodiscard]] bool TakeOffer();
   void RunAlone();
-  void Rest();
 
   const Ground ground_;
   const std::vector<Step> &steps_;
@@ -50,12 +50,12 @@ class PlanRun : public std::enable_shared_from_this<PlanRun> {
   std::size_t first_ = 0;  // of the steps ahead, which end before last_
   std::size_t last_ = 0;
   bool named_ = false;
-  std::optional<Runner> other_;  // runs them
+  std::optional<Fresh> fresh_;   // of a namespace that was made already
+  std::optional<Runner> other_;  // runs the steps ahead
   std::mutex mutex_;             // of what follows
-  Ahead ahead_ = Ahead::kNone;
-  std::optional<Fresh> fresh_;  // what is offered
-  std::optional<int> made_;     // the namespace
-  bool waiting_ = false;        // until it is done
+  std::optional<int> made_;      // the namespace
+  bool offered_ = false;         // what is meanwhile, and nobody has begun it
+  bool half_done_ = false;
 };
 
 }  // namespace netmode::program

@@ -50,7 +50,7 @@ int Mounts(const std::string &path) {
   return count;
 }
 
-Result<UniqueFd> Create(const std::string &name, int home, const std::function<Result<void>()> &inside = {}) {
+Result<UniqueFd> Create(const std::string &name, int home, const std::function<Result<UniqueFd>()> &inside = netns::OpenCurrent) {
   auto made = netns::Make(home, inside);
   if (!made) return made;
   if (auto named = netns::Attach(name, made->Get()); !named) return std::unexpected(named.error());
@@ -68,9 +68,10 @@ TEST_SUITE("netns") {
   TEST_CASE_FIXTURE(World, "a new namespace has its name, and the thread is home again") {
     const ino_t home = Here();
     ino_t inside = 0;
-    const auto made = Create("box", Home(), [&]() -> Result<void> {
+    const auto made = Create("box", Home(), [&]() -> Result<UniqueFd> {
       inside = Here();
-      return {};
+      const UniqueFd any(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+      return netns::OfSocket(any.Get());
     });
     REQUIRE(made);
     CHECK(Here() == home);
@@ -102,7 +103,7 @@ TEST_SUITE("netns") {
 
   TEST_CASE_FIXTURE(World, "what fails inside leaves nothing behind") {
     const ino_t home = Here();
-    const auto made = Create("box", Home(), [] { return Result<void>(Fail(EPROTO, "inside")); });
+    const auto made = Create("box", Home(), [] { return Result<UniqueFd>(Fail(EPROTO, "inside")); });
     REQUIRE_FALSE(made);
     CHECK(made.error().code == EPROTO);
     CHECK(Here() == home);
@@ -295,9 +296,9 @@ TEST_SUITE("netns") {
   }
 
   TEST_CASE_FIXTURE(World, "a socket belongs to the namespace it was made in") {
-    const auto box = Create("box", Home(), []() -> Result<void> {
+    const auto box = Create("box", Home(), [] {
       test::RaiseLoopback();
-      return {};
+      return netns::OpenCurrent();
     });
     REQUIRE(box);
     const auto open_there = [&](const SocketRequest &request) {
