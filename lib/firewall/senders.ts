@@ -2,7 +2,6 @@
  * Who may send what into a bridge: the table of the bridge family. A sandbox speaks with its own MAC and IP addresses only, in IP,
  * in ARP and in neighbour discovery, and is no router. Why it is made so: docs/firewall.md. Pure.
  */
-import { parseIp } from '../network/cidr.js'
 import { linkLocalOf } from '../network/mac.js'
 import { linkGroup } from '../plan/link-group.js'
 import type { Datum, Step } from '../plan/op.js'
@@ -54,9 +53,9 @@ function elementsOf({ port, mac, addresses, unchecked }: Sender): Element[] {
 
 /** The bridge's own (see the bridge driver): everybody's router. */
 const routerText = 'fe80::1'
-const router = bytesOf(routerText)
-const linkLocal = router.slice(0, 8)
-const unspecified = bytesOf('::')
+const linkLocal: Bytes = [0xfe, 0x80, 0, 0, 0, 0, 0, 0]
+const router: Bytes = [...linkLocal, 0, 0, 0, 0, 0, 0, 0, 1]
+const unspecified: Bytes = router.map(() => 0)
 /** What an address made from a MAC has in its middle (RFC 4291, appendix A). */
 const eui64: Bytes = [0xff, 0xfe]
 /** Where it has it: 11 bytes into the source and into the target. */
@@ -126,9 +125,4 @@ export const senderTable: TableShape = {
       ],
     },
   ],
-}
-
-function bytesOf(address: string): number[] {
-  const { value } = parseIp(address)
-  return Array.from({ length: 16 }, (_, i) => Number((value >> BigInt(8 * (15 - i))) & 255n))
 }
