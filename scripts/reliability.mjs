@@ -3,14 +3,19 @@
 //   npm run test:reliability              the short form, as CI runs it
 //   npm run test:reliability -- --long    every point of every operation, the full numbers: hours
 //   npm run test:reliability -- crash     only files whose name has this in it
+//   npm run test:reliability -- --long crash -t 'of publish'   a piece of it: tests whose names match, as vitest's -t
 //   node scripts/reliability.mjs --print FILE   the table of a run that has been
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { root } from './stamp.mjs'
 
-const args = process.argv.slice(2)
+const { values, positionals: names } = parseArgs({
+  allowPositionals: true,
+  options: { long: { type: 'boolean', default: false }, print: { type: 'string' }, testNamePattern: { type: 'string', short: 't' } },
+})
 
 /** The rows of RELIABILITY.md's table: numbers, promise, what shows it. */
 function promises() {
@@ -46,20 +51,16 @@ function print(file) {
   console.log()
 }
 
-if (args[0] === '--print') print(args[1])
+if (values.print !== undefined) print(values.print)
 else {
   const file = join(mkdtempSync(join(tmpdir(), 'netmode-scorecard-')), 'scorecard.jsonl')
-  const long = args.includes('--long')
-  const names = args.filter(arg => arg !== '--long')
-  const { status } = spawnSync(
-    process.execPath,
-    ['node_modules/vitest/vitest.mjs', 'run', ...(names.length > 0 ? names.map(name => `test/reliability/${name}`) : ['test/reliability'])],
-    {
-      cwd: root,
-      stdio: 'inherit',
-      env: { ...process.env, NETMODE_SCORECARD: file, ...(long && { NETMODE_RELIABILITY: 'long' }) },
-    },
-  )
+  const files = names.length > 0 ? names.map(name => `test/reliability/${name}`) : ['test/reliability']
+  const pattern = values.testNamePattern === undefined ? [] : ['-t', values.testNamePattern]
+  const { status } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...files, ...pattern], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, NETMODE_SCORECARD: file, ...(values.long && { NETMODE_RELIABILITY: 'long' }) },
+  })
   print(file)
   process.exitCode = status ?? 1
 }

@@ -64,6 +64,7 @@ export async function sweepPlans(
     ...strayPorts.map(claim => releasePlan(context, byName.get(claim.holder), claim, portRelease(context, claim))),
     ...strayIds.map(id => forgetFolderPlan(context, layout.networkLeases(id))),
     ...emptyPorts.map(port => forgetFolderPlan(context, layout.portClaims(port))),
+    ...(await store.leaseDrafts()).map(path => forgetDraftPlan(context, path)),
     ...(await store.networkDrafts()).map(name => forgetDraftPlan(context, layout.network(name))),
     ...(await store.sandboxDrafts()).map(name => forgetDraftPlan(context, layout.sandboxRecord(name), layout.sandbox(name))),
     ...(elements ? [await elementPlan(context, byName)] : []),
@@ -90,12 +91,12 @@ function forgetFolderPlan({ layout }: Context, path: string): Plan {
   return [lockRoot(layout, 'exclusive'), { apply: { op: 'expect.names', path, names: [] } }, { apply: { op: 'folder.remove', path } }]
 }
 
-/** What was written of a record before its writer died, once nobody is writing there. `folder`: whose lock guards it, besides all. */
-function forgetDraftPlan({ layout }: Context, record: string, folder?: string): Plan {
+/** What was written of a record or a claim before its writer died, once nobody is writing there. `folder`: whose lock guards it, besides all. */
+function forgetDraftPlan({ layout }: Context, path: string, folder?: string): Plan {
   return [
     lockRoot(layout, folder ? 'shared' : 'exclusive'),
     ...(folder ? [{ apply: { op: 'lock', path: folder, mode: 'exclusive', immediate: true } } as const] : []),
-    { apply: { op: 'file.remove', path: layout.draft(record) } },
+    { apply: { op: 'file.remove', path: layout.draft(path) } },
   ]
 }
 

@@ -28,7 +28,7 @@ export class Layout {
   sandboxRecord(name: string): string {
     return `${this.sandboxes}/${name}/state.json`
   }
-  /** Where a record is written before it takes its place (native/state/folder.cc): what a crash may leave there is of no use. */
+  /** Where a record or a claim is written before it takes its place (native/state/folder.cc): what a crash may leave there is of no use. */
   draft(record: string): string {
     return join(dirname(record), `.${basename(record)}.new`)
   }

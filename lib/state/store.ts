@@ -162,6 +162,18 @@ export class Store {
     return names.filter((_, i) => sights[2 * i + 1] !== undefined)
   }
 
+  /** Leases, by path, that were about to pass to another holder when somebody died (or this very moment). */
+  async leaseDrafts(): Promise<readonly string[]> {
+    const folders = (await this.networkIds()).map(id => this.#layout.networkLeases(id))
+    const files = await Promise.all(folders.map(folder => look(() => readdirSync(folder))))
+    return folders.flatMap((folder, i) =>
+      (files[i] ?? []).flatMap(file => {
+        const name = file.match(/^\.(.*)\.new$/)?.[1]
+        return name === undefined ? [] : [join(folder, name)]
+      }),
+    )
+  }
+
   /** Addresses that are leased, with their holders' names unread. */
   leases(networkId: string): Promise<readonly string[]> {
     return list(this.#layout.networkLeases(networkId))

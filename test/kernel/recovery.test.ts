@@ -1,6 +1,7 @@
 /** What a dead process, or somebody else, left behind is put right at the next opening, and nothing but that. */
 import { execFileSync } from 'node:child_process'
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { type Host, type NetworkOptions, openHost, type SandboxOptions } from '../../lib/index.js'
 import type { Plan } from '../../lib/plan/op.js'
@@ -227,6 +228,22 @@ describe('a process killed in the middle of', () => {
   })
 
   // The folder of a port is made before the claim in it, by the same op.
+  test('the passing on of a lease, what was to become the new one goes', async () => {
+    const before = await opened(async host => {
+      await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] })
+      const { endpoints } = await host.sandboxes.create({ name: 'web', network: 'lan' })
+      return { endpoints, world: await world() }
+    })
+    const leases = join(machine.stateDir, 'leases')
+    const [id = ''] = await readdir(leases)
+    for (const one of [before.endpoints[0]?.ipv4, before.endpoints[0]?.ipv6]) await symlink('web', join(leases, id, `.${one?.address}.new`)) // as native/state/folder.cc does
+    await opened(async host => {
+      expect(await world()).toEqual(before.world)
+      await host.sandboxes.remove('web')
+      await host.networks.remove('lan')
+    })
+  })
+
   test('the claim of a port, its empty folder goes', async () => {
     await opened(stageWeb)
     const before = await world()
