@@ -75,7 +75,7 @@ Result<Runner::HeldLock> Runner::Acquire(const state::Lock &lock, bool keep) {
 
 void Runner::Drop(HeldLock lock) {
   UniqueFd folder = state::Drop(std::move(lock.folder));
-  if (!lock.path.empty()) session_.GiveBackFolder(lock.path, std::move(folder));
+  if (!lock.path.empty() && folder.Valid()) session_.GiveBackFolder(lock.path, std::move(folder));
 }
 
 Report Runner::Run(const std::vector<Step> &steps) {

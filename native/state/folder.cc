@@ -167,7 +167,7 @@ Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled, U
 }
 
 UniqueFd Drop(UniqueFd lock) noexcept {
-  flock(lock.Get(), LOCK_UN);
+  if (flock(lock.Get(), LOCK_UN) != 0) return {};
   return lock;
 }
 

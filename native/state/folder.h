@@ -78,8 +78,9 @@ struct Release {
 // descriptor, so that the second waits for the first for ever. ECANCELED soon after `cancelled` has become true while waiting.
 [[nodiscard]] Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled = nullptr, UniqueFd kept = {});
 
-// Gives a lock back, and answers the descriptor. Closing the descriptor would do, were it not for a child_process.spawn at this moment: the
-// process that it forks has a copy of the descriptor until it executes its program, and the lock would stay as long.
+// Gives a lock back, and answers the descriptor, or none where the lock would stay with it: then it has been closed. Closing the descriptor
+// would do, were it not for a child_process.spawn at this moment: the process that it forks has a copy of the descriptor until it executes
+// its program, and the lock would stay as long.
 UniqueFd Drop(UniqueFd lock) noexcept;
 
 [[nodiscard]] Result<void> Run(const FolderCreate &op);
