@@ -134,8 +134,8 @@ export interface NativeWatch {
   take(): readonly NativeEvent[]
   /** Whether it keeps the process alive; at first it doesn't. */
   hold(on: boolean): void
-  /** Idempotent. */
-  close(): void
+  /** No more events; `done` is called when the thread has ended. Idempotent. */
+  close(done: () => void): void
 }
 
 interface Addon {

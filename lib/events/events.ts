@@ -1,8 +1,9 @@
 /** `host.events`: what the kernel and the records of all processes tell, to each who asks. */
 import type { Context } from '../context.js'
 import type { HostEvent } from '../contract.js'
-import type { NativeEvent, NativeWatch } from '../native.js'
+import type { NativeEvent } from '../native.js'
 import type { Ruleset } from '../plan/kernel-objects.js'
+import type { Watch } from '../plan/mechanism.js'
 import type { Op } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
 import type { ValidEventOptions } from '../validate/call-options.js'
@@ -51,7 +52,7 @@ class Feed {
   readonly #kinds: readonly KernelType[]
   readonly #ruleset: boolean
   readonly #view: StateView | undefined
-  readonly #watch: NativeWatch
+  readonly #watch: Watch
   /** Something is being read anew; events that come meanwhile wait, so that what was read comes first. */
   #reading = false
   #most = fewest

@@ -1,7 +1,16 @@
 /** Mechanism: hands plans to the addon and makes errors of what comes back. */
 import type { NamespaceRef } from '../contract.js'
 import { fail, fromKernel, type KernelFailure, rejection } from '../errors.js'
-import { type NativeSession, type NativeWatch, native, type Output, type Trouble, toJson, type WatchWish } from '../native.js'
+import {
+  type NativeEvent,
+  type NativeSession,
+  type NativeWatch,
+  native,
+  type Output,
+  type Trouble,
+  toJson,
+  type WatchWish,
+} from '../native.js'
 import type { NetnsCreate, Op, Plan } from './op.js'
 
 /** A plan that failed and was rolled back, before policy has put it in the user's words. */
@@ -86,6 +95,16 @@ function subjectOf(op: Op): string | undefined {
   return undefined
 }
 
+/** Events of the kernel's. */
+export interface Watch {
+  /** Those since the last call. */
+  take(): readonly NativeEvent[]
+  /** Whether waiting for them keeps the process alive; at first it doesn't. */
+  hold(on: boolean): void
+  /** There are no more from here on; the host's end waits for what is left to be done. Idempotent. */
+  close(): void
+}
+
 /** What policy talks to. Tests put another one in between to make ops fail. */
 export interface Mechanism {
   /**
@@ -99,7 +118,7 @@ export interface Mechanism {
    */
   order(like: Pick<NetnsCreate, 'settings'>): () => void
   /** Subscribed when it returns; `onEvents` is called when there is something to take. @throws CLOSED, CAPACITY, KERNEL */
-  watch(wish: WatchWish, onEvents: () => void): NativeWatch
+  watch(wish: WatchWish, onEvents: () => void): Watch
   /** Waits for what is under way. */
   close(): Promise<void>
 }
@@ -136,13 +155,20 @@ export class KernelMechanism implements Mechanism {
     }
   }
 
-  watch(wish: WatchWish, onEvents: () => void): NativeWatch {
+  watch(wish: WatchWish, onEvents: () => void): Watch {
     if (this.#closed) throw fail('CLOSED', 'This host has been closed')
     try {
-      return new (native().Watch)(this.#session, toJson(wish), onEvents)
+      const watch = new (native().Watch)(this.#session, toJson(wish), onEvents)
+      return { take: () => watch.take(), hold: on => watch.hold(on), close: () => this.#end(watch) }
     } catch (error) {
       throw fromNative(error, 'watch', 'events')
     }
+  }
+
+  #end(watch: NativeWatch): void {
+    const ended = new Promise<void>(resolve => watch.close(resolve))
+    this.#underWay.add(ended)
+    void ended.then(() => this.#underWay.delete(ended))
   }
 
   #trip(plan: Plan, signal?: AbortSignal) {

@@ -4,7 +4,8 @@ import { mkdirSync } from 'node:fs'
 import type { Context } from '../context.js'
 import { isNetmodeError } from '../errors.js'
 import { tableName } from '../firewall/table.js'
-import type { Loss, NativeEvent, NativeWatch } from '../native.js'
+import type { Loss, NativeEvent } from '../native.js'
+import type { Watch } from '../plan/mechanism.js'
 import { translate } from '../plan/translate.js'
 import { sandboxOf } from './upkeep.js'
 
@@ -55,7 +56,7 @@ export class Guard {
   readonly #context: Context
   readonly #tables: boolean
   readonly #repairs: Repairs
-  #watch: NativeWatch | undefined
+  #watch: Watch | undefined
   /** Why there is something that can't be watched. */
   #blind: unknown
   #atWork: Promise<void> | undefined
@@ -112,7 +113,7 @@ export class Guard {
     }
   }
 
-  #subscribe(removals: readonly string[]): NativeWatch {
+  #subscribe(removals: readonly string[]): Watch {
     return this.#context.mechanism.watch({ tables: this.#tables, losses: true, removals }, () => this.#take())
   }
 

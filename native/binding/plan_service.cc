@@ -37,13 +37,26 @@ void PlanService::Stop() {
 
 Result<std::uint32_t> PlanService::Run(std::shared_ptr<program::Session> session, std::vector<program::Step> steps, Napi::Function done) {
   auto job = std::make_shared<program::Job>();
-  job->id = next_id_++;
   job->session = std::move(session);
   job->steps = std::move(steps);
-  if (auto submitted = pool_->Submit(job); !submitted) return std::unexpected(submitted.error());
+  if (auto submitted = Submit(job, done); !submitted) return std::unexpected(submitted.error());
+  return job->id;
+}
+
+void PlanService::RunBeside(std::function<void()> task, Napi::Function done) {
+  auto job = std::make_shared<program::Job>();
+  job->task = std::move(task);
+  if (Submit(job, done)) return;
+  job->task();
+  done.Call({});
+}
+
+Result<void> PlanService::Submit(const std::shared_ptr<program::Job> &job, Napi::Function done) {
+  job->id = next_id_++;
+  if (auto submitted = pool_->Submit(job); !submitted) return submitted;
   if (waiting_.empty()) napi_ref_threadsafe_function(env_, wake_);
   waiting_.emplace(job->id, Waiting{.job = job, .done = Napi::Persistent(done)});
-  return job->id;
+  return {};
 }
 
 bool PlanService::Order(const std::shared_ptr<program::Session> &session, netns::NetnsCreate like) {

@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -21,6 +22,8 @@ class PlanService {
 
   // Runs the plan; `done` is called with the report, on the loop. While a plan runs, the process stays alive. Answers its id.
   [[nodiscard]] Result<std::uint32_t> Run(std::shared_ptr<program::Session> session, std::vector<program::Step> steps, Napi::Function done);
+  // Runs something that takes its time on another thread; `done` is called on the loop.
+  void RunBeside(std::function<void()> task, Napi::Function done);
   // A namespace like that is made while the plan that will create it is still being drawn up; false: one is being made already.
   [[nodiscard]] bool Order(const std::shared_ptr<program::Session> &session, netns::NetnsCreate like);
   // The plan stops at its next op and is rolled back; too late or unknown: nothing happens.
@@ -34,6 +37,7 @@ class PlanService {
 
   static void OnLoop(napi_env env, napi_value callback, void *service, void *data);
   static void OnExit(void *service);
+  [[nodiscard]] Result<void> Submit(const std::shared_ptr<program::Job> &job, Napi::Function done);
   void Deliver(Napi::Env env);
   void Stop();
 

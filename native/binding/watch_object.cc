@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "binding/object.h"
+#include "binding/plan_service.h"
 #include "binding/session_object.h"
 #include "binding/write_rtnl.h"
 #include "nft/list_rules.h"
@@ -119,20 +120,19 @@ WatchObject::WatchObject(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Watc
   napi_add_env_cleanup_hook(env_, OnExit, this);
 }
 
-WatchObject::~WatchObject() { Stop(); }
-
-void WatchObject::OnExit(void *object) { static_cast<WatchObject *>(object)->End(); }
-
-void WatchObject::Stop() {
+WatchObject::~WatchObject() {
   if (watcher_ == nullptr) return;
   napi_remove_env_cleanup_hook(env_, OnExit, this);
-  End();
+  Detach().reset();
 }
 
-// The thread first: after that nothing calls the threadsafe function.
-void WatchObject::End() {
-  watcher_.reset();
+void WatchObject::OnExit(void *object) { static_cast<WatchObject *>(object)->Detach().reset(); }
+
+// The watcher, which calls the threadsafe function no more.
+std::unique_ptr<watch::Watcher> WatchObject::Detach() {
+  watcher_->Silence();
   napi_release_threadsafe_function(wake_, napi_tsfn_abort);
+  return std::move(watcher_);
 }
 
 Napi::Value WatchObject::Take(const Napi::CallbackInfo &info) {
@@ -160,6 +160,15 @@ void WatchObject::Hold(const Napi::CallbackInfo &info) {
   }
 }
 
-void WatchObject::Close(const Napi::CallbackInfo &) { Stop(); }
+// The loop would stand still while the thread ends and the kernel takes its watches down.
+void WatchObject::Close(const Napi::CallbackInfo &info) {
+  const auto done = info[0].As<Napi::Function>();
+  if (watcher_ == nullptr) {
+    done.Call({});
+    return;
+  }
+  napi_remove_env_cleanup_hook(env_, OnExit, this);
+  info.Env().GetInstanceData<PlanService>()->RunBeside([watcher = std::shared_ptr(Detach())]() mutable { watcher.reset(); }, done);
+}
 
 }  // namespace netmode::binding

@@ -22,12 +22,11 @@ class WatchObject : public Napi::ObjectWrap<WatchObject> {
   Napi::Value Take(const Napi::CallbackInfo &info);
   // hold(on): whether waiting for events keeps the process alive. Not at first.
   void Hold(const Napi::CallbackInfo &info);
-  // close(): ends the thread. Idempotent.
+  // close(done): no more events; `done()` is called when the thread has ended. Idempotent.
   void Close(const Napi::CallbackInfo &info);
 
   static void OnExit(void *object);
-  void Stop();
-  void End();
+  [[nodiscard]] std::unique_ptr<watch::Watcher> Detach();
 
   Napi::Env env_;
   napi_threadsafe_function wake_ = nullptr;

@@ -70,6 +70,7 @@ void Pool::Serve() {
     lock.unlock();
     if (job->task) {
       job->task();
+      if (job->id != 0) Tell(job);
     } else {
       Carry(job);
     }
@@ -100,12 +101,16 @@ void Pool::Carry(const std::shared_ptr<Job> &job) {
 void Pool::Finish(const std::shared_ptr<Job> &job) {
   const auto run = std::exchange(job->run, nullptr);
   job->report = run->TakeReport();
+  Tell(job);
+  run->Behind();
+}
+
+void Pool::Tell(const std::shared_ptr<Job> &job) {
   {
     const std::lock_guard lock(mutex_);
     finished_.push_back(job);
   }
   on_done_();
-  run->Behind();
 }
 
 }  // namespace netmode::program

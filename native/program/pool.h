@@ -19,11 +19,11 @@
 
 namespace netmode::program {
 
-// A plan on its way, or a task that nobody waits for. `id` is the submitter's.
+// A plan on its way, or a task. `id` is the submitter's; nobody is told of the end of a task without one.
 struct Job {
   std::uint32_t id = 0;
   std::shared_ptr<Session> session;
-  std::function<void()> task;  // instead of the steps; nobody is told
+  std::function<void()> task;  // instead of the steps
   std::vector<Step> steps;
   std::atomic<bool> cancelled = false;
   std::shared_ptr<PlanRun> run;  // while it runs
@@ -48,6 +48,7 @@ class Pool {
   void Serve();
   void Carry(const std::shared_ptr<Job> &job);
   void Finish(const std::shared_ptr<Job> &job);
+  void Tell(const std::shared_ptr<Job> &job);
   [[nodiscard]] Result<void> StartThread();
 
   const std::size_t size_;

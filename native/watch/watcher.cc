@@ -147,6 +147,11 @@ std::vector<Event> Watcher::Take() {
   return std::exchange(waiting_, {});
 }
 
+void Watcher::Silence() {
+  const std::lock_guard lock(mutex_);
+  on_events_ = nullptr;
+}
+
 Result<void> Watcher::OpenSockets(const Wanted &wanted) {
   buffer_.resize(kReceiveRoom);
   if (!wanted.route_groups.empty()) {
@@ -294,16 +299,14 @@ void Watcher::ReadFolders(std::vector<Event> &events) {
 }
 
 void Watcher::Add(std::vector<Event> events) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (waiting_.size() + events.size() > kMostWaiting) {
-      waiting_.clear();
-      waiting_.push_back({.what = Overrun{}});
-    } else {
-      waiting_.insert(waiting_.end(), std::make_move_iterator(events.begin()), std::make_move_iterator(events.end()));
-    }
+  const std::lock_guard lock(mutex_);
+  if (waiting_.size() + events.size() > kMostWaiting) {
+    waiting_.clear();
+    waiting_.push_back({.what = Overrun{}});
+  } else {
+    waiting_.insert(waiting_.end(), std::make_move_iterator(events.begin()), std::make_move_iterator(events.end()));
   }
-  on_events_();
+  if (on_events_) on_events_();
 }
 
 }  // namespace netmode::watch

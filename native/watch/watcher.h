@@ -39,13 +39,15 @@ class Watcher {
   // Subscribed when it returns. Opens its sockets in `namespace_fd`'s namespace. `on_events` is called on the watcher's thread whenever
   // events have come to be taken.
   [[nodiscard]] static Result<std::unique_ptr<Watcher>> Start(int namespace_fd, const Wanted &wanted, std::function<void()> on_events);
-  // Ends the thread.
+  // Ends the thread. Takes its time: the kernel waits for all its processors before a watch or a subscription is gone.
   ~Watcher();
   Watcher(const Watcher &) = delete;
   Watcher &operator=(const Watcher &) = delete;
 
   // What has happened since the last call.
   [[nodiscard]] std::vector<Event> Take();
+  // From when it returns, nobody is told any more.
+  void Silence();
 
  private:
   explicit Watcher(std::function<void()> on_events) : on_events_(std::move(on_events)) {}
@@ -63,7 +65,6 @@ class Watcher {
   void ReadFolders(std::vector<Event> &events);
   void Add(std::vector<Event> events);
 
-  const std::function<void()> on_events_;
   UniqueFd stop_;
   UniqueFd route_;
   UniqueFd ruleset_;
@@ -78,8 +79,9 @@ class Watcher {
   pthread_t thread_{};
   bool running_ = false;
 
-  std::mutex mutex_;
+  std::mutex mutex_;  // of what follows
   std::vector<Event> waiting_;
+  std::function<void()> on_events_;
 };
 
 }  // namespace netmode::watch
