@@ -72,6 +72,11 @@ export function translate(error: unknown, signal?: AbortSignal): unknown {
   return fromKernel(error.failure, meaning && { code: meaning.code, message: meaning.message(subject, error.op) })
 }
 
+/** Did a plan stop because a link that it was to make has a name that is taken? */
+export function linkNameTaken(error: unknown): boolean {
+  return error instanceof PlanFailure && error.op.op === 'link.add' && errnoName(error.errno) === 'EEXIST'
+}
+
 /** Did a plan stop because the record that it was drawn up from is not the current one any more? */
 export function changedMeanwhile(error: unknown): boolean {
   if (!(error instanceof PlanFailure)) return false

@@ -9,7 +9,7 @@ import type { KnownNetwork } from '../network/known-network.js'
 import { type Networks, notFound } from '../network/networks.js'
 import type { Link } from '../plan/kernel-objects.js'
 import type { Plan, Step } from '../plan/op.js'
-import { changedMeanwhile, translate } from '../plan/translate.js'
+import { changedMeanwhile, linkNameTaken, translate } from '../plan/translate.js'
 import type { SandboxRecord } from '../state/records.js'
 import type { ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { draftEndpoint, draftRecord, ifnameOf } from './draft.js'
@@ -124,6 +124,8 @@ export class Creation {
   /** Was somebody else faster, so that a new draft can succeed? */
   async canRetry(error: unknown, { record, networks, entrance }: Draft): Promise<boolean> {
     if (entrance.owner && changedMeanwhile(error)) return true
+    // In a namespace of its own no name is taken: it is the host's end, whose name is drawn by lot.
+    if (record.netns.owned && linkNameTaken(error)) return true
     if (avoidPort(error, requestsOf(this.#options), record, this.#refused, 'publish')) return true
     const wanted = this.#options.attachments.flatMap(({ ip, ip6 }) => [ip, ip6])
     return this.#networks.canRetry(error, networks, wanted)

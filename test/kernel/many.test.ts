@@ -123,3 +123,18 @@ test('handles share what was read, so it can not be changed', async () => {
   if (box?.labels.of === 'mine') Reflect.set(box.labels, 'of', 'theirs')
   expect((await host.sandboxes.list()).map(({ labels }) => labels.of)).toEqual(Array.from({ length: 20 }, () => 'mine'))
 })
+
+test('a name that is drawn for a link and is taken by another is drawn anew', async () => {
+  await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24'] })
+  const first = await host.sandboxes.create({ name: 'first', network: 'lan' })
+  const taken = first.endpoints[0]?.hostIfname ?? ''
+  const links = await run('ip', ['-n', machine.name, 'link', 'show', taken])
+  between.change = plan => {
+    between.change = untouched => untouched
+    return plan.map(step => (step.apply.op === 'link.add' ? { ...step, apply: { ...step.apply, name: taken } } : step))
+  }
+  const second = await host.sandboxes.create({ name: 'second', network: 'lan' })
+  expect(second.endpoints[0]?.hostIfname).not.toBe(taken)
+  expect(await run('ip', ['-n', machine.name, 'link', 'show', taken])).toBe(links)
+  await run('ip', ['-n', machine.name, 'link', 'show', second.endpoints[0]?.hostIfname ?? ''])
+})
