@@ -1,16 +1,7 @@
 /** Mechanism: hands plans to the addon and makes errors of what comes back. */
 import type { NamespaceRef } from '../contract.js'
 import { fail, fromKernel, type KernelFailure, rejection } from '../errors.js'
-import {
-  type NativeEvent,
-  type NativeSession,
-  type NativeWatch,
-  native,
-  type Output,
-  type Trouble,
-  toJson,
-  type WatchWish,
-} from '../native.js'
+import { type NativeSession, type NativeWatch, native, type Output, type Trouble, toJson, type WatchWish } from '../native.js'
 import type { NetnsCreate, Op, Plan } from './op.js'
 
 /** A plan that failed and was rolled back, before policy has put it in the user's words. */
@@ -95,13 +86,9 @@ function subjectOf(op: Op): string | undefined {
   return undefined
 }
 
-/** Events of the kernel's. */
-export interface Watch {
-  /** Those since the last call. */
-  take(): readonly NativeEvent[]
-  /** Whether waiting for them keeps the process alive; at first it doesn't. */
-  hold(on: boolean): void
-  /** There are no more from here on; the host's end waits for what is left to be done. Idempotent. */
+/** A native watch that ends by itself. */
+export interface Watch extends Omit<NativeWatch, 'close'> {
+  /** There are no more events from here on; the host's end waits for what is left to be done. Idempotent. */
   close(): void
 }
 
