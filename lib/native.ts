@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import bindings from 'bindings'
 
 import { fail } from './errors.js'
-import type { Address, Counter, Link, Neighbor, Route, Rule, Ruleset } from './plan/kernel-objects.js'
+import type { Address, Counter, Link, Neighbor, NeighborTable, Route, Rule, Ruleset } from './plan/kernel-objects.js'
 import type { ClaimGroups, Datum, NetnsCreate, Plan, Sights } from './plan/op.js'
 
 /** An op that failed; `errno` is positive here. */
@@ -54,6 +54,7 @@ export type Output =
   | readonly Address[]
   | readonly Route[]
   | readonly Neighbor[]
+  | readonly NeighborTable[]
   | readonly Rule[]
 
 /** What became of a plan. With `failure`, everything was taken back but for what `undo` lists. */

@@ -32,15 +32,21 @@ function chooseFiles(named, quick) {
   const tests = kWhole.flatMap(filesBelow).filter(file => file.endsWith('.test.ts'))
   if (named.length > 0) return named.flatMap(filesBelow).filter(file => file.endsWith('.test.ts'))
   if (!quick) return tests
-  const picky = tests.filter(file => readFileSync(join(root, file), 'utf8').includes("'link:"))
+  const picky = tests.filter(file => needs(file, 'link:'))
   return [...new Set([...kQuick, kGuestScene, ...picky])]
 }
+
+/** By the words that its tests ask for in `requires` (test/setup/privilege.ts). */
+const needs = (file, word) => readFileSync(join(root, file), 'utf8').includes(`'${word}`)
+/** Beside such a file no other may run. */
+const changesMachine = file => needs(file, 'ownMachine')
 
 /** The machine that boots it runs the files, and ends with them. */
 async function runInside(kernel, files, { cpus, log, lines, signal }) {
   const pattern = values.testNamePattern === undefined ? [] : ['-t', values.testNamePattern]
   const report = `${lines}.inside`
-  const command = [join(root, 'scripts/kernels/guest.sh'), process.execPath, ...files, ...pattern]
+  const [shared, alone] = [false, true].map(own => files.filter(file => changesMachine(file) === own).join(' '))
+  const command = [join(root, 'scripts/kernels/guest.sh'), process.execPath, shared, alone, ...pattern]
   say(`${kernel.release}: ${files.length} test files, ${cpus} processors; tail -f ${relative(process.cwd(), log)}`)
   await runMachine(kernel, { command, console: log, report, cpus, memory: kMemory, signal })
   appendFileSync(lines, readFileSync(report))

@@ -6,7 +6,7 @@ import type { Context } from '../context.js'
 import { errnoName } from '../errors.js'
 import type { Firewall } from '../firewall/firewall.js'
 import type { Output } from '../native.js'
-import type { Address, Link, Neighbor, Route, Ruleset } from '../plan/kernel-objects.js'
+import type { Address, Link, Neighbor, NeighborTable, Route, Ruleset } from '../plan/kernel-objects.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { NftChainAdd, NftRuleAdd, NftSetAdd, NftTableVerb, Op, Plan, Step } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
@@ -32,13 +32,20 @@ export async function collectFacts(context: Context, store: Store, firewall: Fir
         { apply: { op: 'address.list' } },
         { apply: { op: 'route.list' } },
         { apply: { op: 'neighbor.list' } },
+        { apply: { op: 'neighbor.tables' } },
       ],
       signal,
     )
     .catch(error => {
       throw translate(error, signal)
     })
-  const [links, addresses, routes, neighbors] = objects as [readonly Link[], readonly Address[], readonly Route[], readonly Neighbor[]]
+  const [links, addresses, routes, neighbors, tables] = objects as [
+    readonly Link[],
+    readonly Address[],
+    readonly Route[],
+    readonly Neighbor[],
+    readonly NeighborTable[],
+  ]
   const keys = [...hostKeys, ...links.flatMap(({ name }) => deviceKeys(name, devices))]
   // One after the other, as each may be missing: many at once would only wait for each other.
   const sysctls: Record<string, string | undefined> = {}
@@ -59,7 +66,7 @@ export async function collectFacts(context: Context, store: Store, firewall: Fir
     missing: await missingFeatures(look, firewall, ruleset),
     managers: await runningPrograms(),
     configuration: await configurationFiles(),
-    neighbors: { 4: neighbors.filter(({ family }) => family === 4).length, 6: neighbors.filter(({ family }) => family === 6).length },
+    neighborTables: tables.map(table => ({ ...table, entries: table.entries - permanent(neighbors, table.family) })),
     damaged: [...networks.damaged, ...sandboxes.damaged],
   }
 }
@@ -72,9 +79,14 @@ const hostKeys = [
   'net/bridge/bridge-nf-call-ip6tables',
   'net/netfilter/nf_conntrack_count',
   'net/netfilter/nf_conntrack_max',
+  // Not for its value, which the table tells: many a namespace doesn't have it.
   'net/ipv4/neigh/default/gc_thresh3',
-  'net/ipv6/neigh/default/gc_thresh3',
 ]
+
+/** Those of other namespaces can't be told apart; there they are few. */
+function permanent(neighbors: readonly Neighbor[], family: 4 | 6): number {
+  return neighbors.filter(one => one.family === family && one.state === 'permanent').length
+}
 
 function deviceKeys(name: string, devices: readonly string[]): readonly string[] {
   if (/^veth/.test(name)) return []

@@ -1,6 +1,6 @@
 /** What findings are drawn from: one collection, so that each finding is a pure function of it. */
 import type { Finding } from '../contract.js'
-import type { Address, Link, Route, Ruleset } from '../plan/kernel-objects.js'
+import type { Address, Link, NeighborTable, Route, Ruleset } from '../plan/kernel-objects.js'
 import type { NetworkRecord, SandboxRecord } from '../state/records.js'
 
 export interface Facts {
@@ -27,8 +27,8 @@ export interface Facts {
   readonly managers: readonly string[]
   /** Configuration files of such programs: path → text. */
   readonly configuration: Readonly<Record<string, string>>
-  /** How many entries each neighbour table holds, by family. */
-  readonly neighbors: Readonly<Record<4 | 6, number>>
+  /** The machine's tables of neighbours; of their entries only those that the limit is for. */
+  readonly neighborTables: readonly NeighborTable[]
   /** Records that could not be read: `sandboxes/web`. */
   readonly damaged: readonly string[]
 }

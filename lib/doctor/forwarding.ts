@@ -94,18 +94,24 @@ export const conntrackFull: Check = ({ sysctls }) => {
   ]
 }
 
-/** The kernel refuses new neighbours at gc_thresh3. */
-export const neighborTableFull: Check = ({ sysctls, neighbors }) =>
-  ([4, 6] as const).flatMap(family => {
-    const most = Number(sysctls[`net/ipv${family}/neigh/default/gc_thresh3`] ?? 0)
-    if (most === 0 || neighbors[family] < most * near) return []
-    return {
-      id: `neighbor-table-full-ipv${family}`,
-      severity: neighbors[family] >= most ? ('error' as const) : ('warning' as const),
-      message: `${neighbors[family]} of ${most} entries of the IPv${family} neighbour table are used: beyond it addresses are not resolved, and sandboxes are not reached`,
-      remedy: [1, 2, 3].map(n => `sysctl -w net.ipv${family}.neigh.default.gc_thresh${n}=${1024 * 4 ** n}`).join(' && '),
-    }
-  })
+/**
+ * The kernel refuses new neighbours at gc_thresh3. The table is the machine's: entries in sandboxes count too, and its limits are set in the
+ * first namespace.
+ */
+export const neighborTableFull: Check = ({ sysctls, neighborTables }) =>
+  neighborTables
+    .filter(({ entries, limit }) => entries >= limit * near)
+    .map(({ family, entries, limit }) => {
+      const most = Math.max(limit * 4, 65_536)
+      const settings = [most / 16, most / 4, most].map((value, n) => `net.ipv${family}.neigh.default.gc_thresh${n + 1}=${Math.ceil(value)}`)
+      const there = sysctls['net/ipv4/neigh/default/gc_thresh3'] === undefined ? 'nsenter --target 1 --net ' : ''
+      return {
+        id: `neighbor-table-full-ipv${family}`,
+        severity: entries >= limit ? 'error' : 'warning',
+        message: `${entries} of ${limit} entries of the machine's IPv${family} neighbour table are used, those of sandboxes included: beyond it addresses are not resolved, and sandboxes are not reached`,
+        remedy: `${there}sysctl -w ${settings.join(' ')}`,
+      }
+    })
 
 function dotted(key: string): string {
   return key.replaceAll('/', '.')

@@ -170,6 +170,15 @@ export interface Neighbor {
   readonly router: boolean
 }
 
+/** How full the ARP or NDP table is: one for the whole machine, told in each namespace, as `ip -s ntable show`. */
+export interface NeighborTable {
+  readonly family: 4 | 6
+  /** Of all namespaces; permanent ones too, for which the limit does not hold. */
+  readonly entries: number
+  /** gc_thresh3 */
+  readonly limit: number
+}
+
 /** A rule of policy routing, as `ip rule show`. */
 export interface Rule {
   readonly family: 4 | 6

@@ -389,6 +389,11 @@ export interface NeighborList {
   readonly link?: LinkRef
   readonly proxy?: boolean
 }
+/** How full the tables of neighbours are, as `ip -s ntable`. */
+export interface NeighborTableList {
+  readonly op: 'neighbor.tables'
+  readonly ns?: Slot
+}
 /** `ip rule`. */
 export interface RuleVerb {
   readonly op: 'rule.add' | 'rule.delete'
@@ -559,6 +564,7 @@ export type Op =
   | RouteList
   | NeighborVerb
   | NeighborList
+  | NeighborTableList
   | RuleVerb
   | RuleList
   | NftTableVerb

@@ -120,6 +120,7 @@ constexpr Reader kReaders[] = {
     {"neighbor.replace", Routed<ReadNeighborVerb>},
     {"neighbor.delete", Routed<ReadNeighborVerb>},
     {"neighbor.list", Now<ReadNeighborList>},
+    {"neighbor.tables", Now<ReadNeighborTableList>},
     {"rule.add", Routed<ReadRuleVerb>},
     {"rule.delete", Routed<ReadRuleVerb>},
     {"rule.list", Now<ReadRuleList>},

@@ -244,6 +244,8 @@ rtnl::NeighborList ReadNeighborList(Object &object) {
   return {.ns = ReadNs(object), .link = OptionalLinkRef(object, "link"), .proxy = object.Flag("proxy")};
 }
 
+rtnl::NeighborTableList ReadNeighborTableList(Object &object) { return {.ns = ReadNs(object)}; }
+
 rtnl::RuleVerb ReadRuleVerb(Object &object) {
   return {.verb = ReadVerb(object),
           .ns = ReadNs(object),

@@ -7,6 +7,7 @@
 #include "rtnl/address.h"
 #include "rtnl/link.h"
 #include "rtnl/neighbor.h"
+#include "rtnl/neighbor_table.h"
 #include "rtnl/route.h"
 #include "rtnl/rule.h"
 
@@ -23,6 +24,7 @@ namespace netmode::binding {
 [[nodiscard]] rtnl::RouteList ReadRouteList(Object &object);
 [[nodiscard]] rtnl::NeighborVerb ReadNeighborVerb(Object &object);
 [[nodiscard]] rtnl::NeighborList ReadNeighborList(Object &object);
+[[nodiscard]] rtnl::NeighborTableList ReadNeighborTableList(Object &object);
 [[nodiscard]] rtnl::RuleVerb ReadRuleVerb(Object &object);
 [[nodiscard]] rtnl::RuleList ReadRuleList(Object &object);
 [[nodiscard]] conntrack::ConntrackFlush ReadConntrackFlush(Object &object);

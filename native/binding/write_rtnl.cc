@@ -218,6 +218,14 @@ Napi::Object Write(Napi::Env env, const rtnl::Neighbor &neighbor) {
   return object;
 }
 
+Napi::Object Write(Napi::Env env, const rtnl::NeighborTable &table) {
+  auto object = Napi::Object::New(env);
+  object.Set("family", FamilyNumber(table.family));
+  object.Set("entries", table.entries);
+  object.Set("limit", table.limit);
+  return object;
+}
+
 Napi::Object Write(Napi::Env env, const rtnl::Rule &rule) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("family", FamilyNumber(rule.family));

@@ -8,6 +8,7 @@
 #include "rtnl/address.h"
 #include "rtnl/link.h"
 #include "rtnl/neighbor.h"
+#include "rtnl/neighbor_table.h"
 #include "rtnl/route.h"
 #include "rtnl/rule.h"
 
@@ -17,6 +18,7 @@ namespace netmode::binding {
 [[nodiscard]] Napi::Object Write(Napi::Env env, const rtnl::Address &address);
 [[nodiscard]] Napi::Object Write(Napi::Env env, const rtnl::Route &route);
 [[nodiscard]] Napi::Object Write(Napi::Env env, const rtnl::Neighbor &neighbor);
+[[nodiscard]] Napi::Object Write(Napi::Env env, const rtnl::NeighborTable &table);
 [[nodiscard]] Napi::Object Write(Napi::Env env, const rtnl::Rule &rule);
 
 // The objects in an array, in order.

@@ -20,6 +20,7 @@
 #include "rtnl/address.h"
 #include "rtnl/link.h"
 #include "rtnl/neighbor.h"
+#include "rtnl/neighbor_table.h"
 #include "rtnl/route.h"
 #include "rtnl/rule.h"
 #include "state/expect.h"
@@ -46,7 +47,7 @@ using Immediate =
                  state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate, netns::NetnsAttach, netns::NetnsOpen,
                  netns::NetnsDelete, netns::NetnsIdentify, NetnsKeep, NetnsTake, netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet,
                  SocketOpen, tap::TapAdd, rtnl::LinkDelete, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList,
-                 rtnl::RuleList, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
+                 rtnl::NeighborTableList, rtnl::RuleList, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
 
 struct Op {
   const char *name;  // "link.add": what an error calls it
@@ -65,9 +66,10 @@ struct Step {
   When when = When::kInTurn;
 };
 
-using Output = std::variant<std::monostate, std::string, std::uint32_t, netns::Identity, std::vector<rtnl::Link>,
-                            std::vector<rtnl::Address>, std::vector<rtnl::Route>, std::vector<rtnl::Neighbor>, std::vector<rtnl::Rule>,
-                            nft::Listing, nft::Rules, std::vector<state::Sight>, std::vector<state::ClaimGroup>>;
+using Output =
+    std::variant<std::monostate, std::string, std::uint32_t, netns::Identity, std::vector<rtnl::Link>, std::vector<rtnl::Address>,
+                 std::vector<rtnl::Route>, std::vector<rtnl::Neighbor>, std::vector<rtnl::NeighborTable>, std::vector<rtnl::Rule>,
+                 nft::Listing, nft::Rules, std::vector<state::Sight>, std::vector<state::ClaimGroup>>;
 
 struct Trouble {
   std::size_t step;

@@ -21,6 +21,7 @@
 #include "rtnl/address.h"
 #include "rtnl/link.h"
 #include "rtnl/neighbor.h"
+#include "rtnl/neighbor_table.h"
 #include "rtnl/route.h"
 #include "rtnl/rule.h"
 #include "test/private_world.h"
@@ -453,6 +454,14 @@ TEST_CASE("what was added is listed, and deleted again without a trace") {
   REQUIRE(known.size() == 1);
   CHECK(known[0].mac == "02:00:00:00:00:08");
   CHECK(known[0].state == 0x80);
+
+  const std::vector<NeighborTable> tables = List(socket, NeighborTableList{}).value();
+  REQUIRE(tables.size() == 2);
+  for (const NeighborTable &table : tables) {
+    CHECK(table.limit > 0);
+    CHECK((table.family == AF_INET6 || table.entries > 0));
+  }
+  CHECK(tables[0].family != tables[1].family);
 
   NeighborVerb proxy = neighbor;
   proxy.verb = Verb::kAdd;

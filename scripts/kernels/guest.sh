@@ -1,11 +1,12 @@
 #!/bin/sh
 # The first process of the machine under QEMU, once it has this file system: prepares what tests need, runs them, switches the machine off.
 #
-#   scripts/kernels/guest.sh NODE TEST-FILE...
+#   scripts/kernels/guest.sh NODE 'TEST-FILE...' 'TEST-FILE...' [OPTION-OF-VITEST...]
 #
+# The files named first may run at once. The others follow: they change what the whole machine has.
 # /dev/ttyS0 is the console, /dev/ttyS1 takes the report: one line of JSON a test file, and one at the end.
-node=$1
-shift
+node=$1 shared=$2 alone=$3
+shift 3
 export PATH="$(dirname "$node"):/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" HOME=/root
 cd "$(dirname "$0")/../.."
 
@@ -21,9 +22,16 @@ for module in br_netfilter tun nf_conntrack_bridge; do
   modprobe "$module"
 done
 
-NETMODE_TEST_LINES=/dev/ttyS1 "$node" node_modules/vitest/vitest.mjs run --maxWorkers="$(nproc)" \
-  --reporter=dot --reporter=./test/setup/line-reporter.ts --testTimeout=900000 --hookTimeout=900000 "$@"
-status=$?
+export NETMODE_TEST_LINES=/dev/ttyS1 NETMODE_OWN_MACHINE=1
+status=0
+suite() {
+  "$node" node_modules/vitest/vitest.mjs run --reporter=dot --reporter=./test/setup/line-reporter.ts \
+    --testTimeout=900000 --hookTimeout=900000 "$@" || status=$?
+}
+# shellcheck disable=SC2086 # several words
+[ -z "$shared" ] || suite --maxWorkers="$(nproc)" $shared "$@"
+# shellcheck disable=SC2086
+[ -z "$alone" ] || suite --maxWorkers=1 $alone "$@"
 taint=$(cat /proc/sys/kernel/tainted)
 [ "$taint" = 0 ] || dmesg | tail -200
 echo "{\"status\":$status,\"taint\":$taint}" >/dev/ttyS1

@@ -122,7 +122,9 @@ describe('what is taken', () => {
     expect(await world()).toEqual(before) // what is pooled is somebody's
     expect((await other.sandboxes.list()).map(({ name }) => name)).toEqual(['old', 'web'])
     await expect(other.networks.remove('lan')).rejects.toMatchObject({ code: 'ERR_NETMODE_BUSY', holder: 'old, web, a warm pool' })
-    expect(await other.doctor()).toEqual(await host.doctor())
+    // The table of neighbours is the machine's, and fills and empties as others please.
+    const lasting = async (one: Host) => (await one.doctor()).filter(({ id }) => !id.startsWith('neighbor-table'))
+    expect(await lasting(other)).toEqual(await lasting(host))
     expect((await other.doctor()).filter(({ id }) => id === 'stale-record')).toEqual([])
   })
 

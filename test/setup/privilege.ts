@@ -19,9 +19,19 @@ declare module 'vitest' {
  * - `/dev/net/tun`: the kernel's TUN/TAP;
  * - `userns`: anyone may make a user namespace, with namespaces of networks and mounts in it;
  * - `br_netfilter`: the kernel's bridge filter is loaded;
+ * - `ownMachine`: nobody else is on this machine, so its kernel's limits may be changed: QEMU's (scripts/kernels.mjs);
  * - `dockerd`: Docker, and a machine on which it can run containers, which another container is not (NETMODE_TEST_WITHOUT_DOCKER=1).
  */
-export type Need = 'root' | 'realRoot' | 'br_netfilter' | 'userns' | 'dockerd' | `program:${string}` | `link:${string}` | '/dev/net/tun'
+export type Need =
+  | 'root'
+  | 'realRoot'
+  | 'br_netfilter'
+  | 'ownMachine'
+  | 'userns'
+  | 'dockerd'
+  | `program:${string}`
+  | `link:${string}`
+  | '/dev/net/tun'
 
 const isPrivateRoot = (): boolean => process.getuid?.() === 0 && process.env.NETMODE_PRIVATE === '1'
 
@@ -59,6 +69,8 @@ function lacking(need: Need): { kind: 'privilege' | 'kernel'; text: string } | u
   if (need === 'root') return isPrivateRoot() ? undefined : { kind: 'privilege', text: 'root in a private namespace' }
   if (need === 'realRoot') return isMachineRoot() ? undefined : { kind: 'privilege', text: 'root of the machine' }
   if (need === 'br_netfilter') return existsSync('/proc/sys/net/bridge') ? undefined : { kind: 'kernel', text: 'br_netfilter' }
+  if (need === 'ownMachine')
+    return process.env.NETMODE_OWN_MACHINE === '1' ? undefined : { kind: 'kernel', text: 'a machine of its own (npm run test:kernels)' }
   if (need === 'userns')
     return spawnSync('unshare', ['-Urnm', 'true']).status === 0 ? undefined : { kind: 'kernel', text: 'user namespaces for anyone' }
   if (need === 'dockerd') {

@@ -35,7 +35,7 @@ const well: Facts = {
   missing: {},
   managers: [],
   configuration: {},
-  neighbors: { 4: 0, 6: 0 },
+  neighborTables: [],
   damaged: [],
 }
 const found = (facts: Partial<Facts>) => findingsOf({ ...well, ...facts }).map(({ id, severity }) => `${severity} ${id}`)
@@ -56,12 +56,21 @@ describe('tables of the kernel', () => {
   })
 
   test('neighbours', () => {
-    const sysctls = { 'net/ipv4/neigh/default/gc_thresh3': '1024', 'net/ipv6/neigh/default/gc_thresh3': '1024' }
-    expect(found({ sysctls, neighbors: { 4: 900, 6: 900 } })).toEqual([])
-    expect(found({ sysctls, neighbors: { 4: 1024, 6: 950 } })).toEqual([
-      'error neighbor-table-full-ipv4',
-      'warning neighbor-table-full-ipv6',
-    ])
+    const tables = (v4: number, v6: number) =>
+      [
+        { family: 4, entries: v4, limit: 1024 },
+        { family: 6, entries: v6, limit: 1024 },
+      ] as const
+    expect(found({ neighborTables: tables(900, 900) })).toEqual([])
+    expect(found({ neighborTables: tables(1024, 950) })).toEqual(['error neighbor-table-full-ipv4', 'warning neighbor-table-full-ipv6'])
+  })
+
+  test('neighbours, where the limit has been raised before, in and out of the first namespace', () => {
+    const remedy = (sysctls: Facts['sysctls']) =>
+      findingsOf({ ...well, sysctls, neighborTables: [{ family: 6, entries: 100_000, limit: 100_000 }] })[0]?.remedy
+    const raise = [25_000, 100_000, 400_000].map((value, n) => `net.ipv6.neigh.default.gc_thresh${n + 1}=${value}`).join(' ')
+    expect(remedy({ 'net/ipv4/neigh/default/gc_thresh3': '1024' })).toBe(`sysctl -w ${raise}`)
+    expect(remedy({})).toBe(`nsenter --target 1 --net sysctl -w ${raise}`)
   })
 })
 
