@@ -3,6 +3,7 @@ import type { NamespaceRef } from '../contract.js'
 import { fail, fromKernel, type KernelFailure, rejection } from '../errors.js'
 import { type NativeSession, type NativeWatch, native, type Output, type Trouble, toJson, type WatchWish } from '../native.js'
 import type { NetnsCreate, Op, Plan } from './op.js'
+import { ownTurn } from './turns.js'
 
 /** A plan that failed and was rolled back, before policy has put it in the user's words. */
 export class PlanFailure extends Error {
@@ -162,7 +163,9 @@ export class KernelMechanism implements Mechanism {
     return new Promise<Parameters<Parameters<NativeSession['run']>[1]>[0]>(resolve => {
       const id = this.#session.run(toJson(plan), report => {
         signal?.removeEventListener('abort', cancel)
-        resolve(report)
+        // What follows is as much work as the report's plan was, and others may have ended as well.
+        const turn = this.#underWay.size > 1 ? ownTurn() : undefined
+        resolve(turn === undefined ? report : turn.then(() => report))
       })
       const cancel = () => this.#session.cancel(id)
       signal?.addEventListener('abort', cancel, { once: true })

@@ -18,6 +18,7 @@ import type { Networks } from '../network/networks.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { NetnsOpen, Plan } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
+import { ownTurn } from '../plan/turns.js'
 import type { SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 import { hasLabels, filter as validFilter } from '../validate/call-options.js'
@@ -87,6 +88,8 @@ export class Sandboxes {
   }
 
   async #create(options: SandboxOptions, { signal }: Op): Promise<CreatedSandbox> {
+    signal?.throwIfAborted()
+    await ownTurn()
     signal?.throwIfAborted()
     const cancelOrder = orderNamespace(this.#context.mechanism, this.#networks, options)
     try {

@@ -138,3 +138,25 @@ test('a name that is drawn for a link and is taken by another is drawn anew', as
   expect(await run('ip', ['-n', machine.name, 'link', 'show', taken])).toBe(links)
   await run('ip', ['-n', machine.name, 'link', 'show', second.endpoints[0]?.hostIfname ?? ''])
 })
+
+test('however many are asked for at once, others have their turn of the event loop between any two that are begun', async () => {
+  await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24'] })
+  let turn = 0
+  let counting = true
+  const count = () => {
+    turn++
+    if (counting) setImmediate(count)
+  }
+  setImmediate(count)
+  const begun: number[] = []
+  between.change = plan => {
+    if (plan.some(({ apply }) => apply.op === 'netns.create')) begun.push(turn)
+    return plan
+  }
+  await Promise.all(
+    Array.from({ length: 12 }, (_, i) => host.sandboxes.create({ name: `box-${i}`, network: 'lan', publish: [`${8000 + i}:80`] })),
+  )
+  counting = false
+  expect(begun).toHaveLength(12)
+  expect(new Set(begun).size).toBe(12)
+})
