@@ -4,7 +4,7 @@
 //   node scripts/setup.mjs --dist   and the bundle in dist/ (the command line, the demo, the benchmarks)
 //   node scripts/setup.mjs --dev    and the tools of lint, sanitizers and fuzzers
 //   node scripts/setup.mjs --kernels  and what boots other kernels (npm run test:kernels)
-//   node scripts/setup.mjs --peers    and Docker, for the tests that compare with it
+//   node scripts/setup.mjs --peers    and Docker, NetworkManager and firewalld, for the tests beside them
 //
 // NETMODE_NO_INSTALL=1 keeps it from installing system packages. Node builtins only: it runs before node_modules exists.
 import { spawnSync } from 'node:child_process'
@@ -122,6 +122,10 @@ async function main() {
   const kernels = options.includes('--kernels') ? kKernelPackages : {}
   const peers = options.includes('--peers') ? kPeerPackages : {}
   installSystemPackages({ ...kBuildPackages, ...kTestPackages, ...developer, ...kernels, ...peers })
+  if (options.includes('--peers')) {
+    const { fetchManagers } = await import('./peers/managers.mjs')
+    fetchManagers(say)
+  }
   installModules()
   const { isNativeCurrent } = await import('./native-build.mjs')
   if (!isNativeCurrent()) step('building the native part', process.execPath, ['scripts/native-build.mjs'])

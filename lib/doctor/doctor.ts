@@ -3,7 +3,8 @@ import type { Finding } from '../contract.js'
 import type { Check, Facts } from './facts.js'
 import { foreignDrop, legacyFilter, ownTable } from './foreign-rules.js'
 import { bridgeFilter, conntrackFull, forwardingOff, forwardingOffOnDevice, neighborTableFull, strictReversePath } from './forwarding.js'
-import { claimedLinks, overlappingRoutes, staleRecords } from './neighborhood.js'
+import { claimedLinks } from './managers.js'
+import { overlappingRoutes, staleRecords } from './neighborhood.js'
 import { missingCapabilities, missingFeatures } from './privilege.js'
 
 const checks: readonly Check[] = [

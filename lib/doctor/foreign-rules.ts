@@ -3,6 +3,7 @@ import type { Finding } from '../contract.js'
 import { tableName } from '../firewall/table.js'
 import type { Chain, RuleState, Ruleset } from '../plan/kernel-objects.js'
 import { type Check, outgoing } from './facts.js'
+import { firewalldTable } from './managers.js'
 
 const statements = ['immediate', 'counter', 'reject', 'target', 'log']
 
@@ -26,7 +27,9 @@ function inOurPath({ chains }: Ruleset): readonly Chain[] {
 export const foreignDrop: Check = facts => {
   const { ruleset } = facts
   if (ruleset === undefined) return []
-  return inOurPath(ruleset).flatMap((chain): readonly Finding[] => {
+  // What firewalld lets through goes by its zones: managers.ts.
+  const chains = inOurPath(ruleset).filter(({ table }) => !(table === firewalldTable && facts.managers.includes('firewalld')))
+  return chains.flatMap((chain): readonly Finding[] => {
     const asked = [...rulesAsked(ruleset, chain)]
     const last = asked.at(-1)
     const stopper = last && isBare(last) && (last.verdict === 'drop' || last.verdict === 'reject') ? last : undefined

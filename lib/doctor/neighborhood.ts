@@ -1,4 +1,4 @@
-/** Others on the machine, and what they left: programs that claim links, routes in the way, records without a kernel object. Pure. */
+/** What lies about on the machine: routes in the way, records without a kernel object. Pure. */
 import type { Finding } from '../contract.js'
 import { overlaps, parseCidr } from '../network/cidr.js'
 import type { Check } from './facts.js'
@@ -24,70 +24,6 @@ export const overlappingRoutes: Check = ({ networks, routes, links }) =>
           })
       }),
     )
-
-interface Manager {
-  /** The program's name in /proc/PID/comm (15 bytes). */
-  readonly program: string
-  readonly name: string
-  /** Whether its configuration leaves our links alone. */
-  readonly leavesAlone: (configuration: Readonly<Record<string, string>>) => boolean
-  readonly remedy: string
-}
-
-const all = (configuration: Readonly<Record<string, string>>, folder: RegExp): readonly string[] =>
-  Object.entries(configuration).flatMap(([path, text]) => (folder.test(path) ? [text] : []))
-
-const managers: readonly Manager[] = [
-  {
-    program: 'systemd-network',
-    name: 'systemd-networkd',
-    // Without a file that matches them, networkd leaves links alone: but one that matches everything is common.
-    leavesAlone: configuration => {
-      const files = all(configuration, /\/systemd\/network\/[^/]*\.network$/)
-      const claims = files.filter(
-        text => /^\s*Name\s*=.*(\*|veth|br-|netmode)/m.test(text) && !/^\s*Unmanaged\s*=\s*(yes|true|1)/m.test(text),
-      )
-      return claims.length === 0 || files.some(text => /Unmanaged\s*=\s*(yes|true|1)/.test(text) && /veth\*/.test(text))
-    },
-    remedy:
-      "printf '[Match]\\nName=veth* br-* netmode*\\n\\n[Link]\\nUnmanaged=yes\\n' > /etc/systemd/network/00-netmode.network && networkctl reload",
-  },
-  {
-    program: 'NetworkManager',
-    name: 'NetworkManager',
-    leavesAlone: configuration =>
-      all(configuration, /\/NetworkManager\//).some(text => /^\s*unmanaged-devices\s*=.*(veth|interface-name:br-)/m.test(text)),
-    remedy:
-      "printf '[keyfile]\\nunmanaged-devices=interface-name:veth*;interface-name:br-*;interface-name:netmode*\\n' > /etc/NetworkManager/conf.d/netmode.conf && nmcli general reload",
-  },
-  {
-    program: 'firewalld',
-    name: 'firewalld',
-    leavesAlone: configuration => all(configuration, /\/firewalld\/zones\//).some(text => /<interface name="(netmode0|br-)/.test(text)),
-    remedy: '', // names the bridges: below
-  },
-]
-
-/** Programs that take links for theirs: addresses and masters that we set are taken away again. */
-export const claimedLinks: Check = ({ managers: running, configuration, networks }) =>
-  networks.length === 0
-    ? []
-    : managers
-        .filter(({ program, leavesAlone }) => running.includes(program) && !leavesAlone(configuration))
-        .map(({ name, remedy }) => ({
-          id: `claimed-by-${name.toLowerCase()}`,
-          severity: 'warning',
-          message:
-            name === 'firewalld'
-              ? 'firewalld is running, and puts bridges that it has no zone for into its default zone, which may drop what sandboxes send'
-              : `${name} is running, and may take netmode's links for its own: addresses and masters would be taken away again`,
-          remedy:
-            remedy ||
-            networks
-              .map(({ device }) => `firewall-cmd --permanent --zone=trusted --add-interface=${device}`)
-              .join(' && ')
-              .concat(' && firewall-cmd --reload'),
-        }))
 
 /** Records that speak of what isn't there. */
 export const staleRecords: Check = ({ networks, sandboxes, links, namespaces, adopted, damaged }) => {

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, TestRunner, test } from 'vitest'
 
 declare module 'vitest' {
@@ -20,6 +21,7 @@ declare module 'vitest' {
  * - `userns`: anyone may make a user namespace, with namespaces of networks and mounts in it;
  * - `br_netfilter`: the kernel's bridge filter is loaded;
  * - `ownMachine`: nobody else is on this machine, so its kernel's limits may be changed: QEMU's (scripts/kernels.mjs);
+ * - `managers`: NetworkManager and firewalld, unpacked (scripts/setup.mjs --peers), and overlayfs to lay them over this system;
  * - `dockerd`: Docker, and a machine on which it can run containers, which another container is not (NETMODE_TEST_WITHOUT_DOCKER=1).
  */
 export type Need =
@@ -29,6 +31,7 @@ export type Need =
   | 'ownMachine'
   | 'userns'
   | 'dockerd'
+  | 'managers'
   | `program:${string}`
   | `link:${string}`
   | '/dev/net/tun'
@@ -64,6 +67,9 @@ function canMakeLink(kind: string): boolean {
   return made
 }
 
+/** Where scripts/peers/managers.mjs unpacks them. */
+export const managersFolder = fileURLToPath(new URL('../../build-peers/managers', import.meta.url))
+
 /** `privilege`: the machine could give it, CI must. `kernel`: this kernel, or this container, lacks it, and no setting changes that. */
 function lacking(need: Need): { kind: 'privilege' | 'kernel'; text: string } | undefined {
   if (need === 'root') return isPrivateRoot() ? undefined : { kind: 'privilege', text: 'root in a private namespace' }
@@ -75,6 +81,10 @@ function lacking(need: Need): { kind: 'privilege' | 'kernel'; text: string } | u
     return spawnSync('unshare', ['-Urnm', 'true']).status === 0 ? undefined : { kind: 'kernel', text: 'user namespaces for anyone' }
   if (need === 'dockerd') {
     return process.env.NETMODE_TEST_WITHOUT_DOCKER === '1' ? { kind: 'kernel', text: 'a machine for dockerd' } : lacking('program:dockerd')
+  }
+  if (need === 'managers') {
+    const there = existsSync(managersFolder) && readFileSync('/proc/filesystems', 'utf8').includes('\toverlay\n')
+    return there ? undefined : { kind: 'kernel', text: 'NetworkManager and firewalld (scripts/setup.mjs --peers)' }
   }
   if (need === '/dev/net/tun') return existsSync(need) ? undefined : { kind: 'kernel', text: need }
   const [kind, name = ''] = need.split(':', 2)

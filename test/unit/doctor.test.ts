@@ -115,4 +115,19 @@ describe('programs that claim links', () => {
     expect(found({ managers: [program], configuration: { [path]: text } })).toHaveLength(claims ? 1 : 0)
     expect(found({ managers: [], configuration: { [path]: text } })).toEqual([])
   })
+
+  test('a bridge with a name of its own is in the remedy, and is claimed where only the usual names are left alone', () => {
+    const networks = [{ ...lan, device: 'lan0' }]
+    const usual = { '/etc/NetworkManager/conf.d/x.conf': '[keyfile]\nunmanaged-devices=interface-name:veth*;interface-name:br-*\n' }
+    const [claim] = findingsOf({
+      ...well,
+      networks,
+      links: [{ ...well.links[0], name: 'lan0' }] as never,
+      managers: ['NetworkManager'],
+      configuration: usual,
+    })
+    expect(claim?.remedy).toContain('interface-name:netmode*;interface-name:lan0\\n')
+    const all = { '/etc/NetworkManager/conf.d/x.conf': '[keyfile]\nunmanaged-devices=*\n' }
+    expect(found({ managers: ['NetworkManager'], configuration: all })).toEqual([])
+  })
 })
