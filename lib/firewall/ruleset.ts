@@ -190,6 +190,7 @@ function chainsOf(loopback6: boolean): readonly ChainShape[] {
       rules: [...(loopback6 ? [] : [rule(startsWith(ip6Destination, '::1', loopback6Bytes), leave)]), rule(jump('publish'))],
     },
     { chain: 'postrouting', base: { type: 'nat', hook: 'postrouting', priority: priorities.srcnat }, rules: postrouting },
+    { chain: 'published', rules: exposed },
     { chain: 'forward', base: { type: 'filter', hook: 'forward', priority: priorities.filter }, rules: forward },
   ]
 }
@@ -207,12 +208,13 @@ function withoutIp6(chain: ChainShape): ChainShape {
  * `route_localnet` on the bridges lets 127.0.0.0/8 in and out of them; nobody but the host itself may use that. The kernel drops ::1 from
  * the wire, but with bridge-nf-call-ip6tables a bridged frame is translated before that. What comes in by a routed link is from the
  * sandbox at its other end, and from no one else: what addresses decide about can then rely on them.
+ * Every packet is asked: what a comparison can tell comes before what a look-up tells.
  */
 const guard = [
-  rule(isNotDevice(iifname, 'lo'), startsWith(ipDestination, '127.0.0.0/8', loopback4), drop),
-  rule(inSet(iifname, 'bridges'), startsWith(ipSource, '127.0.0.0/8', loopback4), drop),
-  rule(isNotDevice(iifname, 'lo'), startsWith(ip6Destination, '::1', loopback6Bytes), drop),
-  rule(inSet(iifname, 'bridges'), startsWith(ip6Source, '::1', loopback6Bytes), drop),
+  rule(startsWith(ipDestination, '127.0.0.0/8', loopback4), isNotDevice(iifname, 'lo'), drop),
+  rule(startsWith(ipSource, '127.0.0.0/8', loopback4), inSet(iifname, 'bridges'), drop),
+  rule(startsWith(ip6Destination, '::1', loopback6Bytes), isNotDevice(iifname, 'lo'), drop),
+  rule(startsWith(ip6Source, '::1', loopback6Bytes), inSet(iifname, 'bridges'), drop),
   rule(inSet(iifname, 'routed'), hasNoWayBack, drop),
 ]
 
@@ -272,15 +274,17 @@ const postrouting = [
 
 const notInternal = [notInSet(iifname, 'internal'), notInSet(oifname, 'internal')] as const
 
-/**
- * Into a bridge goes what was asked for from inside, what comes from the same network, and what is published. That comes first,
- * so that its elements count each packet, and those of the answers with it.
- */
+/** Its elements count each packet, and those of the answers with it; answers go on to what is established. */
+const exposed = [
+  rule(...notInternal, inSet([l4proto, ipDestination, destinationPort], 'exposed4'), accept),
+  rule(...notInternal, inSet([l4proto, ip6Destination, destinationPort], 'exposed6'), accept),
+  rule(inSet([l4proto, ipSource, sourcePort], 'exposed4')),
+  rule(inSet([l4proto, ip6Source, sourcePort], 'exposed6')),
+]
+
+/** Into a bridge goes what is published, what was asked for from inside, and what comes from the same network. */
 const forward = [
-  rule(ctStatus('dnat'), ...notInternal, inSet([l4proto, ipDestination, destinationPort], 'exposed4'), accept),
-  rule(ctStatus('dnat'), ...notInternal, inSet([l4proto, ip6Destination, destinationPort], 'exposed6'), accept),
-  rule(ctStatus('dnat'), inSet([l4proto, ipSource, sourcePort], 'exposed4')),
-  rule(ctStatus('dnat'), inSet([l4proto, ip6Source, sourcePort], 'exposed6')),
+  rule(ctStatus('dnat'), jump('published')),
   rule(ctState('established', 'related'), accept),
   rule(inSet([iifname, oifname], 'same'), accept),
   rule(inSet(iifname, 'routed'), inSet([ipSource, ipDestination], 'same4'), accept),

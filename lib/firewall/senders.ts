@@ -104,8 +104,8 @@ export const senderTable: TableShape = {
       base: { type: 'filter', hook: 'prerouting', priority },
       rules: [
         bridgeRule(isNotOfGroup(linkGroup), accept),
-        bridgeRule(inSet(iifname, 'trusted'), accept),
         bridgeRule(isEtherType('ip'), inSet([iifname, etherSource, ipSource], 'sender4'), accept),
+        bridgeRule(inSet(iifname, 'trusted'), accept),
         bridgeRule(
           isEtherType('arp'),
           inSet([iifname, etherSource, arpAddress], 'sender4'),

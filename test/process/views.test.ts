@@ -103,7 +103,7 @@ describe('rules', () => {
 
     const text = await command.ok(machine, 'rules')
     expect(text).toMatch(/^Chain forward \(hook forward, priority 5, policy ACCEPT\)\n pkts bytes target {5}match\n/m)
-    expect(text).toMatch(/^ +\d+ +\d+ ACCEPT {5}ct status dnat [^\n]*meta l4proto \. ip daddr \. th dport @exposed4$/m)
+    expect(text).toMatch(/^ +\d+ +\d+ ACCEPT {5}iifname != @internal [^\n]*meta l4proto \. ip daddr \. th dport @exposed4$/m)
     expect(text).toMatch(/^ +\S+ +\S+ DNAT {7}tcp {2}198\.51\.100\.1 +dpt:8080 to:10\.9\.0\.2:80 \/\* web \*\/$/m)
     expect(text).toMatch(/^back +br-back +10\.9\.0\.0\/24, fd09::\/64$/m)
     expect(await command.ok(machine, 'rules', '--chain', 'guard')).toMatch(
