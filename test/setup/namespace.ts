@@ -150,6 +150,8 @@ export async function freshHost(name = `host${++made}`): Promise<PrivateHost> {
   }
   await host.ip('route', 'add', 'default', 'via', '198.51.100.2')
   await host.ip('-6', 'route', 'add', 'default', 'via', '2001:db8:100::2')
+  // Until then a neighbour is not answered, and who asks takes it for unreachable.
+  await Promise.all([inUse(host), inUse(host.outside)])
   return host
 }
 
