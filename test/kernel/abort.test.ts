@@ -7,7 +7,7 @@ import type { Plan } from '../../lib/plan/op.js'
 import { type Between, changes, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
-import { stateTree } from '../setup/state-tree.js'
+import { worldOf } from '../setup/state-tree.js'
 
 const { describe, test } = requires('root', 'program:nft', 'program:flock')
 
@@ -29,9 +29,7 @@ afterEach(async () => {
   await machine.remove()
 })
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 /**
  * Aborts `call` while its plan is held up before each op in turn. The op in the way opens a FIFO for reading: it waits until the

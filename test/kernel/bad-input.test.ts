@@ -9,7 +9,7 @@ import { type Between, changes, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { Program, Programs } from '../setup/program.js'
-import { stateTree } from '../setup/state-tree.js'
+import { worldOf } from '../setup/state-tree.js'
 
 const { describe, test } = requires('root', 'program:nft')
 const dropping = requires('root', 'program:setpriv')
@@ -35,9 +35,7 @@ afterAll(async () => {
   await machine.remove()
 })
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 type Call = () => Promise<unknown>
 /** Wrong arguments of one call, and the field that each must be refused for. */

@@ -10,7 +10,7 @@ import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { Programs } from '../setup/program.js'
 import { homeSubnets } from '../setup/stage.js'
-import { stateTree } from '../setup/state-tree.js'
+import { worldOf } from '../setup/state-tree.js'
 
 const { describe, test } = requires('root', 'program:nft')
 
@@ -31,9 +31,7 @@ afterEach(async () => {
   await machine.remove()
 })
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 /** Opens, which recovers, and uses the host. */
 async function opened<T>(use: (host: Host) => Promise<T>): Promise<T> {

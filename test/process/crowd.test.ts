@@ -5,7 +5,7 @@ import { open } from '../setup/between.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { type Program, Programs } from '../setup/program.js'
-import { stateTree } from '../setup/state-tree.js'
+import { worldOf } from '../setup/state-tree.js'
 import type { Outcome } from './programs/crowd.js'
 
 const { test } = requires('root', 'program:nft')
@@ -23,9 +23,7 @@ afterEach(() => machine.remove())
 
 const processes = 20
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 /** Starts the processes, lets them all loose at once, and answers what came of it. They stay until `leave`. */
 async function crowd(sandboxes: (process: number) => readonly SandboxOptions[]): Promise<{ all: Program[]; outcomes: Outcome[] }> {

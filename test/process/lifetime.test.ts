@@ -7,7 +7,7 @@ import { open } from '../setup/between.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { Program, Programs } from '../setup/program.js'
-import { stateTree } from '../setup/state-tree.js'
+import { stateTree, worldOf } from '../setup/state-tree.js'
 
 const { describe, test } = requires('root', 'program:nft')
 const traced = requires('root', 'program:strace')
@@ -26,9 +26,7 @@ afterEach(async () => {
   await machine.remove()
 })
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 /** The world with all of netmode's folders there and nothing in them. */
 async function emptyWorld(): Promise<object> {

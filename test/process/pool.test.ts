@@ -6,7 +6,7 @@ import { dump, freshHost, type PrivateHost, PrivateNamespace } from '../setup/na
 import { requires } from '../setup/privilege.js'
 import { type Program, Programs } from '../setup/program.js'
 import { settings } from '../setup/settings.js'
-import { stateTree } from '../setup/state-tree.js'
+import { stateTree, worldOf } from '../setup/state-tree.js'
 import { answer } from '../setup/talk.js'
 
 const { describe, test } = requires('root', 'program:nft')
@@ -33,9 +33,7 @@ afterEach(async () => {
   await machine.remove()
 })
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 /** What the machine's `outside` hears from a port of the host. */
 const ask = (port: number, host = '198.51.100.1') => machine.outside.run('bash', '-c', `cat </dev/tcp/${host}/${port}`)

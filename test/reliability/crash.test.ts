@@ -5,7 +5,7 @@ import { open } from '../setup/between.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { Programs } from '../setup/program.js'
-import { stateTree } from '../setup/state-tree.js'
+import { worldOf } from '../setup/state-tree.js'
 import { type ActName, acts } from './acts.js'
 import { isLong, score } from './scorecard.js'
 import { Victim } from './victim.js'
@@ -26,9 +26,7 @@ afterEach(async () => {
   await machine.remove()
 })
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 /** Opens, which recovers, and uses the host. */
 async function opened<T>(use: (host: Host) => Promise<T>): Promise<T> {

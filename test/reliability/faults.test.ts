@@ -7,7 +7,7 @@ import { open } from '../setup/between.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { Programs } from '../setup/program.js'
-import { stateTree } from '../setup/state-tree.js'
+import { stateTree, worldOf } from '../setup/state-tree.js'
 import { type ActName, acts } from './acts.js'
 import { isLong, score } from './scorecard.js'
 import { Victim } from './victim.js'
@@ -35,9 +35,7 @@ afterEach(async () => {
   await machine.remove()
 })
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 /** What a look costs nothing for; the rest is compared at the end, since what is left over stays. */
 async function traces(): Promise<object> {

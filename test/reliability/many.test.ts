@@ -6,7 +6,7 @@ import { open } from '../setup/between.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { Programs } from '../setup/program.js'
-import { stateTree } from '../setup/state-tree.js'
+import { worldOf } from '../setup/state-tree.js'
 import { isLong, score } from './scorecard.js'
 
 const { test } = requires('root', 'program:nft')
@@ -22,9 +22,7 @@ beforeEach(async () => {
 })
 afterEach(() => machine.remove())
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 const processes = isLong ? 64 : 12
 const seconds = isLong ? 180 : 4

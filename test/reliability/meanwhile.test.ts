@@ -6,7 +6,7 @@ import { open, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { ask, greet, Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
-import { stateTree } from '../setup/state-tree.js'
+import { worldOf } from '../setup/state-tree.js'
 import { isLong, score } from './scorecard.js'
 
 const { describe, test } = requires('root', 'program:nft')
@@ -17,9 +17,7 @@ beforeEach(async () => {
 })
 afterEach(() => machine.remove())
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 const lan = { name: 'lan', subnets: ['10.9.0.0/24', 'fd00:9::/64'] }
 const web = { name: 'web', network: 'lan', ip: '10.9.0.9', publish: ['8080:80'] }

@@ -7,7 +7,7 @@ import { open } from '../setup/between.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { Programs } from '../setup/program.js'
-import { stateTree } from '../setup/state-tree.js'
+import { worldOf } from '../setup/state-tree.js'
 import type { RepairName } from './acts.js'
 import { isLong, score } from './scorecard.js'
 import { Victim } from './victim.js'
@@ -38,7 +38,7 @@ afterEach(async () => {
 })
 
 async function world(): Promise<object> {
-  const dump = { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
+  const dump = await worldOf(machine)
   return JSON.parse(JSON.stringify(dump, hideRandomMac))
 }
 

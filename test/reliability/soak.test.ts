@@ -5,7 +5,7 @@ import { open } from '../setup/between.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { Programs } from '../setup/program.js'
-import { stateTree } from '../setup/state-tree.js'
+import { worldOf } from '../setup/state-tree.js'
 import type { Footprint } from './programs/soak.js'
 import { isLong, score } from './scorecard.js'
 
@@ -22,9 +22,7 @@ beforeEach(async () => {
 })
 afterEach(() => machine.remove())
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 /** Namespaces that the kernel holds, named or not. */
 async function namespaces(): Promise<number> {

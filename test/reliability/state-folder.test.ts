@@ -6,7 +6,7 @@ import { open } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { ask, greet, Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
-import { stateTree } from '../setup/state-tree.js'
+import { worldOf } from '../setup/state-tree.js'
 import { acts } from './acts.js'
 import { score } from './scorecard.js'
 
@@ -28,9 +28,7 @@ afterEach(async () => {
   await machine.remove()
 })
 
-async function world(): Promise<object> {
-  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
-}
+const world = () => worldOf(machine)
 
 /** What takes the folder away, and gives it back. */
 const ills: Readonly<Record<string, { readonly code: ErrorCode; do(): Promise<unknown>; undo(): Promise<unknown> }>> = {

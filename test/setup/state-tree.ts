@@ -1,6 +1,7 @@
 /** A state folder in a form that can be compared. */
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Dump, PrivateHost } from './namespace.js'
 
 /**
  * Everything below a folder, by path: the text of files, `-> TARGET` for links (leases and port claims are links), `/` for folders.
@@ -18,4 +19,9 @@ export async function stateTree(folder: string): Promise<Readonly<Record<string,
       }),
   )
   return Object.fromEntries(described.sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** All that a host of `freshHost` holds, its state folder with claims and folders included: equal means unchanged. */
+export async function worldOf(machine: PrivateHost): Promise<Dump> {
+  return { ...(await machine.dump()), state: await stateTree(machine.stateDir) }
 }
