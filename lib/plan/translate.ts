@@ -72,6 +72,13 @@ export function translate(error: unknown, signal?: AbortSignal): unknown {
   return fromKernel(error.failure, meaning && { code: meaning.code, message: meaning.message(subject, error.op) })
 }
 
+/** Did a plan stop because a namespace is gone, or something else is in its place? After any other failure it may well be there. */
+export function namespaceGone(error: unknown): boolean {
+  if (!(error instanceof PlanFailure) || error.op.op !== 'netns.open') return false
+  const { code } = fromKernel(error.failure)
+  return code === 'ERR_NETMODE_NAMESPACE_GONE' || code === 'ERR_NETMODE_NOT_A_NAMESPACE'
+}
+
 /** Did a plan stop because a link that it was to make has a name that is taken? */
 export function linkNameTaken(error: unknown): boolean {
   return error instanceof PlanFailure && error.op.op === 'link.add' && errnoName(error.errno) === 'EEXIST'

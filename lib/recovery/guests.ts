@@ -3,8 +3,8 @@ import type { Context } from '../context.js'
 import { guestTable } from '../firewall/guest-table.js'
 import { tableName } from '../firewall/ruleset.js'
 import type { NftListing } from '../native.js'
-import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan } from '../plan/op.js'
+import { namespaceGone } from '../plan/translate.js'
 import { openNamespace, slot } from '../sandbox/modes/mode.js'
 import { lockRoot } from '../state/lock.js'
 import { format, type SandboxRecord } from '../state/records.js'
@@ -38,6 +38,6 @@ export async function guestRepairs(
 
 /** A namespace that went meanwhile is the matter of others. */
 function ifGone(error: unknown): undefined {
-  if (error instanceof PlanFailure && error.op.op === 'netns.open') return undefined
+  if (namespaceGone(error)) return undefined
   throw error
 }

@@ -1,6 +1,7 @@
 /** Whether a record still has what it stands on: its namespace and its owner. */
 import { readdir, stat } from 'node:fs/promises'
 
+import { ignoreMissing, isMissing } from '../state/look.js'
 import { processIsAlive } from '../state/process.js'
 import type { SandboxRecord } from '../state/records.js'
 
@@ -19,11 +20,11 @@ export async function hasNamespace({ name, mode, netns }: SandboxRecord, namespa
   if (netns.owned) return namespaces.has(name)
   return stat(netns.path).then(
     ({ ino }) => netns.inode === undefined || String(ino) === netns.inode,
-    () => false,
+    (error: NodeJS.ErrnoException) => !isMissing(error), // what can't be looked at may be there
   )
 }
 
 /** Names in /run/netns. */
 export async function namespaceNames(): Promise<ReadonlySet<string>> {
-  return new Set(await readdir('/run/netns').catch(() => []))
+  return new Set(await readdir('/run/netns').catch(error => ignoreMissing(error) ?? []))
 }

@@ -6,6 +6,7 @@ import type { Address, Link, Route } from '../plan/kernel-objects.js'
 import { linkGroup } from '../plan/link-group.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { NetnsOpen, Op, Plan, RouteList, Step } from '../plan/op.js'
+import { namespaceGone } from '../plan/translate.js'
 import { gatewayEndpoint } from '../sandbox/gateway.js'
 import { held } from '../sandbox/held.js'
 import { openNamespace, slot } from '../sandbox/modes/mode.js'
@@ -176,7 +177,11 @@ export class Upkeep {
         this.#drifted.delete(name)
         return false
       }
-      const repair = await this.#repairOf(record, immediate, signal)
+      const repair = await this.#repairOf(record, immediate, signal).catch(cantEnter)
+      if (repair instanceof PlanFailure) {
+        this.#failed.set(name, repair)
+        return false
+      }
       if (repair === 'fine') {
         // Whoever it was that put it right.
         const was = this.#drifted.delete(name)
@@ -306,14 +311,14 @@ export class Upkeep {
     return links as readonly Link[]
   }
 
-  /** undefined: its namespace can't be entered any more. */
+  /** undefined: its namespace is gone. */
   async #inside({ netns }: SandboxRecord, signal?: AbortSignal): Promise<Facts | undefined> {
     const lists = (['link.list', 'address.list', 'route.list'] as const).map(op => ({ apply: { op, ns: slot } }))
     try {
       const [, links, addresses, routes] = await this.#context.mechanism.run([openNamespace(netns), ...lists], signal)
       return { links, addresses, routes } as Facts
     } catch (error) {
-      if (error instanceof PlanFailure && error.op.op === 'netns.open') return undefined
+      if (namespaceGone(error)) return undefined
       throw error
     }
   }
@@ -348,6 +353,12 @@ export class Upkeep {
       throw error
     }
   }
+}
+
+/** What keeps one from a look into a namespace that is there is the matter of its sandbox alone. */
+function cantEnter(error: unknown): PlanFailure {
+  if (error instanceof PlanFailure && error.op.op === 'netns.open') return error
+  throw error
 }
 
 /** A link that is there by now was made by another process, which has seen the same. */

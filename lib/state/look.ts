@@ -31,9 +31,13 @@ export async function look<T>(at: () => T): Promise<T | undefined> {
   }
 }
 
+export function isMissing({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'ENOENT' || code === 'ENOTDIR'
+}
+
 /** undefined where there is nothing. @throws STATE for anything else */
 export function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
+  if (isMissing(error)) return undefined
   throw fail('STATE', `The state folder can't be used: ${error.message}`, {
     cause: error,
     ...(error.errno !== undefined && { errno: error.errno }),

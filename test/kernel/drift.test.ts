@@ -1,10 +1,11 @@
 /** What others take from under a live sandbox is noticed and put right: at once by an open host, else at the next opening. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { symlinkSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { type Host, type HostEvent, openHost, type Sandbox } from '../../lib/index.js'
-import { open } from '../setup/between.js'
+import { open, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { ask, greet, Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
@@ -110,6 +111,26 @@ async function until(events: AsyncIterator<HostEvent>, type: HostEvent['type']):
     if (value.type === type) return value
   }
 }
+
+test('a namespace that can’t be entered just now is not taken for one that is gone', { timeout: 60_000 }, async () => {
+  await stage()
+  await host.close()
+  symlinkSync('loop', '/run/loop')
+  const { host: other, between } = await openBetween(machine)
+  host = other
+  await host.recover()
+  const before = await world()
+  const events = host.events({ types: ['sandbox.repaired'] })
+  let refused = 0
+  between.change = plan => {
+    if (refused > 0 || !plan.some(({ apply }) => apply.op === 'netns.open')) return plan
+    refused++
+    return plan.map(step => (step.apply.op === 'netns.open' ? { apply: { ...step.apply, path: '/run/loop' } } : step))
+  }
+  await inside('link', 'delete', 'eth0')
+  for (let isRight = false; !isRight; isRight = isDeepStrictEqual(await world(), before)) await until(events, 'sandbox.repaired')
+  expect(refused).toBe(1)
+})
 
 const forget = async () => run('ip', ['netns', 'delete', 'elsewhere']).catch(() => {})
 
