@@ -2,7 +2,7 @@
 
 import { openHostWith } from '../../lib/host.js'
 import type { Host } from '../../lib/index.js'
-import type { Mechanism } from '../../lib/plan/mechanism.js'
+import { type Mechanism, stepsOf } from '../../lib/plan/mechanism.js'
 import type { Plan, Step } from '../../lib/plan/op.js'
 import { alternate, clock, type Rival } from '../alternate.js'
 import { benchNetwork } from '../rivals.js'
@@ -13,7 +13,8 @@ const isSender = ({ apply }: Step): boolean => apply.op.startsWith('nft.element.
 /** Leaves elements of the table of frames out of plans. */
 function without(real: Mechanism): Mechanism {
   return {
-    run: async (plan, signal) => {
+    run: async (given, signal) => {
+      const plan = stepsOf(given)
       const kept: Plan = plan.filter(step => !isSender(step))
       const outputs = [...(await real.run(kept, signal))]
       return plan.map(step => (isSender(step) ? undefined : outputs.shift()))

@@ -124,6 +124,7 @@ export function redirectElements(sandbox: string, before: readonly RedirectMappi
 
 /** Changes a sandbox's elements from `before` to `after`. Each counts once: two host ports that lead to one port share one of `exposed`. */
 export function elementSteps(sandbox: string, before: readonly Element[], after: readonly Element[]): Step[] {
+  if (before.length + after.length === 0) return []
   const [old, wanted] = [before, after].map(
     elements => new Map(elements.map(element => [JSON.stringify(element), add({ ...element, comment: sandbox })])),
   ) as [Map<string, ElementAdd>, Map<string, ElementAdd>]

@@ -261,6 +261,8 @@ function comment(op: Op): string[] {
       return [`# take the namespace and the lock that are kept as ${op.key}`]
     case 'lock':
       return [`# lock ${op.path} (${op.mode})`]
+    case 'expect.link':
+      return [`# go on if link ${op.link.name} is there`]
     case 'claim':
       return [`# claim ${op.path} for ${op.holder}${op.from === undefined ? '' : `, from ${op.from}`}`]
     case 'release':

@@ -1,9 +1,21 @@
 /** Mechanism: hands plans to the addon and makes errors of what comes back. */
 import type { NamespaceRef } from '../contract.js'
 import { fail, fromKernel, type KernelFailure, rejection } from '../errors.js'
-import { type NativeSession, type NativeWatch, native, type Output, type Trouble, toJson, type WatchWish } from '../native.js'
+import { type JsonOf, type NativeSession, type NativeWatch, native, type Output, type Trouble, toJson, type WatchWish } from '../native.js'
 import type { NetnsCreate, Op, Plan } from './op.js'
 import { ownTurn } from './turns.js'
+
+/** A plan that was written while it was drawn up. */
+export interface WrittenPlan {
+  readonly text: JsonOf<Plan>
+  /** What is written there. */
+  steps(): Plan
+}
+
+/** The steps of a plan, written or not. */
+export function stepsOf(plan: Plan | WrittenPlan): Plan {
+  return 'text' in plan ? plan.steps() : plan
+}
 
 /** A plan that failed and was rolled back, before policy has put it in the user's words. */
 export class PlanFailure extends Error {
@@ -43,6 +55,7 @@ function describe(trouble: Trouble, op: Op): KernelFailure {
 function subjectOf(op: Op): string | undefined {
   switch (op.op) {
     case 'link.set':
+    case 'expect.link':
     case 'address.list':
     case 'neighbor.list':
       return op.link?.name
@@ -99,7 +112,7 @@ export interface Mechanism {
    * Runs a plan as a whole; answers one output per step.
    * @throws PlanFailure after everything was taken back, `signal.reason` after an abort
    */
-  run(plan: Plan, signal?: AbortSignal): Promise<readonly Output[]>
+  run(plan: Plan | WrittenPlan, signal?: AbortSignal): Promise<readonly Output[]>
   /**
    * Has a namespace made for a plan that is still being drawn up, to be named by its `netns.create`. It is nothing yet: without a plan
    * that comes for it nobody ever sees it. Answers what says that none will come.
@@ -127,7 +140,7 @@ export class KernelMechanism implements Mechanism {
     }
   }
 
-  async run(plan: Plan, signal?: AbortSignal): Promise<readonly Output[]> {
+  async run(plan: Plan | WrittenPlan, signal?: AbortSignal): Promise<readonly Output[]> {
     signal?.throwIfAborted()
     if (this.#closed) throw fail('CLOSED', 'This host has been closed')
     const trip = this.#trip(plan, signal)
@@ -135,7 +148,7 @@ export class KernelMechanism implements Mechanism {
     try {
       const report = await trip
       if (report.failure === undefined) return report.outputs
-      const failure = new PlanFailure(plan, report.failure, report.undo)
+      const failure = new PlanFailure(stepsOf(plan), report.failure, report.undo)
       if (signal?.aborted && report.undo.length === 0) throw rejection(failure.failure, signal)
       throw failure
     } finally {
@@ -159,9 +172,9 @@ export class KernelMechanism implements Mechanism {
     void ended.then(() => this.#underWay.delete(ended))
   }
 
-  #trip(plan: Plan, signal?: AbortSignal) {
+  #trip(plan: Plan | WrittenPlan, signal?: AbortSignal) {
     return new Promise<Parameters<Parameters<NativeSession['run']>[1]>[0]>(resolve => {
-      const id = this.#session.run(toJson(plan), report => {
+      const id = this.#session.run('text' in plan ? plan.text : toJson(plan), report => {
         signal?.removeEventListener('abort', cancel)
         // What follows is as much work as the report's plan was, and others may have ended as well.
         const turn = this.#underWay.size > 1 ? ownTurn() : undefined

@@ -86,6 +86,12 @@ export interface ExpectAbsent {
   readonly op: 'expect.absent'
   readonly path: string
 }
+/** Fails with ENODEV unless there is a link of that index and name. */
+export interface ExpectLink {
+  readonly op: 'expect.link'
+  readonly ns?: Slot
+  readonly link: LinkRef
+}
 /** Fails with ESTALE unless the folder holds exactly these names (hidden ones aside); an absent folder holds none. */
 export interface ExpectNames {
   readonly op: 'expect.names'
@@ -536,6 +542,7 @@ export type Op =
   | FileLook
   | ClaimList
   | ExpectAbsent
+  | ExpectLink
   | ExpectNames
   | ExpectUnchanged
   | Claim

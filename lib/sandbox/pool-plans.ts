@@ -3,7 +3,8 @@ import type { Identity } from '../native.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import { commonSettings } from '../network/drivers/endpoint-settings.js'
 import type { KnownNetwork } from '../network/known-network.js'
-import type { Op, Plan, Step } from '../plan/op.js'
+import type { WrittenPlan } from '../plan/mechanism.js'
+import type { LinkRef, Op, Plan, Slot, Step } from '../plan/op.js'
 import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
 import { format, formatDraft, type SandboxRecord } from '../state/records.js'
@@ -19,8 +20,6 @@ export interface Reserved {
   readonly identity: Identity
   /** Of its link: the end on the host, or one that is inside as a whole. */
   readonly linkIndex: number | undefined
-  /** What the ruleset has about its links. */
-  readonly links: readonly Step[]
   /** The host's resolv.conf that its own was made from. */
   readonly hostResolver: string
 }
@@ -62,37 +61,94 @@ export function reservePlan(
 }
 
 /**
- * Gives one to a sandbox that is drafted with its endpoint. The folder gets its name, with the lock and what was written beforehand. The
- * record that the pool had stays in it until the new one, which lies beside it, takes its place.
+ * What gives one to a sandbox that is drafted with its endpoint, in the order of its parts. The folder gets its name, with the lock and what was
+ * written beforehand. The record that the pool had stays in it until the new one, which lies beside it, takes its place: the last step of
+ * all, so that nothing has to take it back.
  */
-export function takePlan(ground: Ground, record: SandboxRecord, reserved: Reserved): Step[] {
+function takeParts(ground: Ground, reserved: Reserved): readonly Part[] {
   const { layout, firewall, resolver } = ground
-  const { name, endpoints } = record
-  const old = reserved.record.name
-  const [from, to] = [layout.sandbox(old), layout.sandbox(name)]
+  const { name: old, endpoints } = reserved.record
+  const from = layout.sandbox(old)
   const draft = layout.sandboxInMaking(old)
-  const path = layout.sandboxRecord(name)
   const kept = { key: old, slot }
+  const links = linkFirewallSteps(firewall, old, endpoints)
   return [
-    lockRoot(layout, 'shared'),
-    { apply: { op: 'netns.take', ...kept }, undo: { op: 'netns.keep', ...kept } },
-    { apply: { op: 'file.write', path: draft, text: formatDraft(record), how: 'create' }, undo: { op: 'file.remove', path: draft } },
-    { apply: { op: 'file.rename', path: from, to, exclusive: true }, undo: { op: 'file.rename', path: to, to: from }, journal: true },
-    { apply: { op: 'expect.absent', path: record.netns.path } },
-    ...record.ports.map(port => claimPort(layout, name, port)),
-    ...nameSteps(to, record).map(({ apply }): Step => ({ apply, undo: { op: 'file.remove', path: apply.path } })),
-    ...passResolver(to, record, reserved, resolver.text()),
-    ...endpoints.flatMap(endpoint => passLeases(layout, old, name, endpoint)),
-    ...firewall.allowed(publishSteps(name, undefined, record)),
-    ...passLinks(reserved.links, name),
-    ...forgetFlows(record.ports),
-    { apply: { op: 'netns.attach', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } },
-    ...endpoints.map(endpoint => aliasStep(name, endpoint, reserved.linkIndex)),
     {
-      apply: { op: 'file.rename', path: layout.sandboxInMaking(name), to: path },
-      undo: { op: 'file.write', path, text: format(reserved.record), how: 'replace' },
+      known: () => [
+        lockRoot(layout, 'shared'),
+        { apply: { op: 'netns.take', ...kept }, undo: { op: 'netns.keep', ...kept } },
+        ...endpoints.map(endpoint => ({ apply: { op: 'expect.link', ...linkOf(endpoint, reserved) } }) as const),
+      ],
+    },
+    {
+      // Beside the record of the pool nobody looks at it.
+      drawn: record => [
+        { apply: { op: 'file.write', path: draft, text: formatDraft(record), how: 'unseen' }, undo: { op: 'file.remove', path: draft } },
+      ],
+    },
+    {
+      known: name => {
+        const to = layout.sandbox(name)
+        return [
+          { apply: { op: 'file.rename', path: from, to, exclusive: true }, undo: { op: 'file.rename', path: to, to: from }, journal: true },
+          { apply: { op: 'expect.absent', path: `/run/netns/${name}` } },
+          ...endpoints.flatMap(endpoint => passLeases(layout, old, name, endpoint)),
+        ]
+      },
+    },
+    {
+      drawn: record => {
+        const to = layout.sandbox(record.name)
+        return [
+          ...record.ports.map(port => claimPort(layout, record.name, port)),
+          ...nameSteps(to, record).map(({ apply }): Step => ({ apply, undo: { op: 'file.remove', path: apply.path } })),
+          ...passResolver(to, record, reserved, resolver.text()),
+          ...firewall.allowed(publishSteps(record.name, undefined, record)),
+        ]
+      },
+    },
+    { known: name => passLinks(links, name) },
+    { drawn: record => forgetFlows(record.ports) },
+    {
+      known: name => [
+        { apply: { op: 'netns.attach', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } },
+        ...endpoints.map(endpoint => aliasStep(name, endpoint, reserved)),
+        { apply: { op: 'file.rename', path: layout.sandboxInMaking(name), to: layout.sandboxRecord(name) } },
+      ],
     },
   ]
+}
+
+/** Steps that follow from the record of what is taken, or from its name alone. */
+type Part = { readonly drawn: (record: SandboxRecord) => Step[] } | { readonly known: (name: string) => Step[] }
+
+/** Stands for the name in what is written before there is one: no name, no path and no text of ours has it. */
+const unnamed = '\u0001'
+const unnamedText = inner(unnamed)
+
+/** The plan of a take. What needs only a name is drawn up, and written, while nobody waits for it. */
+export class TakePlan {
+  readonly #parts: readonly (Part & { readonly written?: readonly string[] })[]
+
+  constructor(ground: Ground, reserved: Reserved) {
+    this.#parts = takeParts(ground, reserved).map(part =>
+      'known' in part ? { ...part, written: inner(part.known(unnamed)).split(unnamedText) } : part,
+    )
+  }
+
+  for(record: SandboxRecord): WrittenPlan {
+    const drawn = this.#parts.map(part => ('drawn' in part ? part.drawn(record) : []))
+    const texts = this.#parts.map(({ written }, i) => written?.join(record.name) ?? inner(drawn[i]))
+    return {
+      text: `[${texts.filter(text => text !== '').join(',')}]`,
+      steps: () => this.#parts.flatMap((part, i) => ('known' in part ? part.known(record.name) : (drawn[i] as Step[]))),
+    }
+  }
+}
+
+/** The JSON of a list or a text, without what it begins and ends with. */
+function inner(value: unknown): string {
+  return JSON.stringify(value).slice(1, -1)
 }
 
 /** Its resolv.conf is there, and mostly as it has to be. */
@@ -124,14 +180,12 @@ function passLinks(links: readonly Step[], name: string): Step[] {
   ]
 }
 
-function aliasStep(name: string, endpoint: SandboxRecord['endpoints'][number], index: number | undefined): Step {
+/** Who it is for can be seen at the link, a moment after it is: the kernel tells many of it. What a crash leaves undone is drift, and repaired. */
+function aliasStep(name: string, endpoint: SandboxRecord['endpoints'][number], reserved: Reserved): Step {
+  return { apply: { op: 'link.set', ...linkOf(endpoint, reserved), alias: `netmode:${name}/${endpoint.network}` }, when: 'behind' }
+}
+
+function linkOf(endpoint: SandboxRecord['endpoints'][number], { linkIndex }: Reserved): { readonly ns?: Slot; readonly link: LinkRef } {
   const { at, link } = driverOf(endpoint).linkOf(endpoint)
-  return {
-    apply: {
-      op: 'link.set',
-      ...(at === 'sandbox' && { ns: slot }),
-      link: { ...link, ...(index !== undefined && { index }) },
-      alias: `netmode:${name}/${endpoint.network}`,
-    },
-  }
+  return { ...(at === 'sandbox' && { ns: slot }), link: { ...link, ...(linkIndex !== undefined && { index: linkIndex }) } }
 }

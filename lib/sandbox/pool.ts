@@ -14,16 +14,20 @@ import { sandboxOptions, takeOptions, type ValidSandboxOptions } from '../valida
 import { type Creation, requestsOf } from './creation.js'
 import { draftRecord, refuseAliases } from './draft.js'
 import type { Ground } from './plans.js'
-import { dropPlan, type Reserved, reservePlan, takePlan } from './pool-plans.js'
+import { dropPlan, type Reserved, reservePlan, TakePlan } from './pool-plans.js'
 import { avoidPort, type PortChooser, Refused } from './port-choice.js'
 import { SandboxHandle } from './sandbox.js'
-import { linkFirewallSteps } from './steps.js'
 
 /** How often one is drafted anew because another process was faster. */
 const attempts = 1000
 /** A share of the pool; and milliseconds without a take. See Pool's `#fillBehind`. */
 const few = 1 / 4
 const moment = 10
+
+/** One that is ready to be taken, and how. */
+interface Ready extends Reserved {
+  readonly take: TakePlan
+}
 
 /** What a pool needs of those whose sandboxes it makes. */
 export interface Makers {
@@ -45,15 +49,15 @@ export interface Makers {
 function isHarmed(error: unknown): boolean {
   if (!(error instanceof PlanFailure)) return false
   const { op } = error.op
-  const isGone = op === 'netns.take' || (op.startsWith('file.') && errnoName(error.errno) === 'ENOENT')
-  return isGone || op === 'claim' || op === 'link.set' || (error.failure.undo?.length ?? 0) > 0
+  const isGone = op === 'netns.take' || op === 'expect.link' || (op.startsWith('file.') && errnoName(error.errno) === 'ENOENT')
+  return isGone || op === 'claim' || (error.failure.undo?.length ?? 0) > 0
 }
 
 export class Pool implements SandboxPool {
   readonly size: number
   readonly network: string
   readonly #makers: Makers
-  readonly #ready: Reserved[] = []
+  readonly #ready: Ready[] = []
   /** In the hands of takes that may give them back. */
   #inHands = 0
   readonly #underWay = new Set<Promise<unknown>>()
@@ -155,7 +159,7 @@ export class Pool implements SandboxPool {
 
   /** undefined: to be tried again, with this one or another. */
   async #takeOver(
-    reserved: Reserved,
+    reserved: Ready,
     valid: ValidSandboxOptions,
     refused: Refused,
     signal?: AbortSignal,
@@ -169,7 +173,7 @@ export class Pool implements SandboxPool {
       if (endpoints.some(({ lan }) => lan)) refuseAliases(this.network, aliases)
       const draft = draftRecord(valid, { path: `/run/netns/${valid.name}`, owned: true }, process, context.config)
       record = { ...draft, endpoints, ports: await ports.choose(requests, endpoints, refused, { field: 'publish', signal }) }
-      await context.mechanism.run(takePlan(ground, record, reserved), signal)
+      await context.mechanism.run(reserved.take.for(record), signal)
     } catch (error) {
       const isLost = isHarmed(error)
       if (isLost) await this.#discard([reserved])
@@ -193,7 +197,7 @@ export class Pool implements SandboxPool {
     }
   }
 
-  async #make(): Promise<Reserved> {
+  async #make(): Promise<Ready> {
     const { context, ground, networks } = this.#makers
     const valid = sandboxOptions({ name: 'reserved', network: this.network })
     // No name that a user could give, or ask for.
@@ -208,13 +212,9 @@ export class Pool implements SandboxPool {
         creation.learn(draft, plan, outputs)
         const namespace = plan.findIndex(({ apply }) => apply.op === 'netns.create')
         const link = plan.findIndex(({ apply }) => apply.op === 'link.add' && (apply.peer ?? apply.bornIn) !== undefined)
-        return {
-          record,
-          identity: outputs[namespace] as Identity,
-          linkIndex: outputs[link] as number | undefined,
-          links: linkFirewallSteps(ground.firewall, record.name, record.endpoints),
-          hostResolver,
-        }
+        const identity = outputs[namespace] as Identity
+        const reserved = { record, identity, linkIndex: outputs[link] as number | undefined, hostResolver }
+        return { ...reserved, take: new TakePlan(ground, reserved) }
       } catch (error) {
         creation.giveBack(draft, error)
         if (attempt === attempts || !(await creation.canRetry(error, draft))) throw translate(error)
@@ -223,7 +223,7 @@ export class Pool implements SandboxPool {
   }
 
   /** They and what is written of them go; whoever finds them first, in a moment when they are nobody's, does the same. */
-  async #discard(reserved: readonly Reserved[]): Promise<void> {
+  async #discard(reserved: readonly Ready[]): Promise<void> {
     const { context, remove } = this.#makers
     for (const { record } of reserved) {
       // Not there: it was lost on the way back.

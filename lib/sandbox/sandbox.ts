@@ -41,15 +41,16 @@ export class SandboxHandle {
   #record: SandboxRecord
   readonly #sandboxes: Sandboxes
   readonly #context: Context
+  readonly #identity: Identity
   readonly netns: string
-  readonly namespace: PublicNamespace
+  #namespace: PublicNamespace | undefined
 
   constructor(record: SandboxRecord, identity: Identity, sandboxes: Sandboxes, context: Context) {
     this.#record = record
     this.#sandboxes = sandboxes
     this.#context = context
     this.netns = sandboxes.netnsPath(record)
-    this.namespace = new Namespace(context.mechanism, this.netns, identity, record.mode === 'host' ? undefined : this.netns)
+    this.#identity = identity
   }
 
   get id(): string {
@@ -79,6 +80,12 @@ export class SandboxHandle {
 
   get redirects(): readonly Redirect[] {
     return (this.#record.redirects ?? []).map(publicRedirect)
+  }
+
+  /** Its verbs are many, and most handles are never asked for one. */
+  get namespace(): PublicNamespace {
+    this.#namespace ??= new Namespace(this.#context.mechanism, this.netns, this.#identity, this.mode === 'host' ? undefined : this.netns)
+    return this.#namespace
   }
 
   async refresh(op: Op = {}): Promise<this> {

@@ -94,7 +94,7 @@ export class Fields<K extends string> {
 
   /** The full name of a key: `networks[0].ip`. */
   path(key: K): string {
-    return join(this.#field, key)
+    return this.#field === '' ? key : join(this.#field, key)
   }
 
   has(key: K): boolean {

@@ -127,9 +127,17 @@ const sandboxKeys = [
 ] as const satisfies readonly (keyof SandboxOptions)[]
 type SandboxKey = (typeof sandboxKeys)[number]
 
+const ips = array(ip)
+const searchDomains = array(searchDomain)
+const resolverOptions = array(dnsOption)
+const hostLines = array(addHost)
+
 /** All of `docker run`'s network options. Throws ERR_NETMODE_INVALID_ARGUMENT naming the field, conflicts included. */
 export function sandboxOptions(input: unknown): ValidSandboxOptions {
-  const fields = object(input, '', sandboxKeys)
+  return readSandbox(object(input, '', sandboxKeys), targetOf)
+}
+
+function readSandbox(fields: Fields<SandboxKey>, targetOf: (fields: Fields<SandboxKey>) => Target): ValidSandboxOptions {
   const name = fields.required('name', sandboxName)
   const target = targetOf(fields)
   refuseInMode(fields, target.mode)
@@ -139,7 +147,6 @@ export function sandboxOptions(input: unknown): ValidSandboxOptions {
   const guest = fields.optional('guest', guestOptions)
   if (target.attachments.some(({ ifname }) => ifname !== undefined && ifname === guest?.tap))
     throw invalid('guest.tap', 'another name than the interfaces have', guest?.tap)
-  const list = <T>(key: SandboxKey, guard: Guard<T>): readonly T[] => fields.optional(key, array(guard)) ?? []
   return present({
     name,
     ...target,
@@ -149,10 +156,10 @@ export function sandboxOptions(input: unknown): ValidSandboxOptions {
     expose: fields.optional('expose', exposeInputs) ?? [],
     publishAll: fields.optional('publishAll', boolean) ?? false,
     hostname: fields.optional('hostname', hostname),
-    dns: list('dns', ip),
-    dnsSearch: list('dnsSearch', searchDomain),
-    dnsOptions: list('dnsOptions', dnsOption),
-    addHosts: list('addHosts', addHost),
+    dns: fields.optional('dns', ips) ?? [],
+    dnsSearch: fields.optional('dnsSearch', searchDomains) ?? [],
+    dnsOptions: fields.optional('dnsOptions', resolverOptions) ?? [],
+    addHosts: fields.optional('addHosts', hostLines) ?? [],
     labels: fields.optional('labels', labels) ?? {},
     ephemeral: fields.optional('ephemeral', boolean) ?? false,
   })
@@ -175,8 +182,9 @@ const takeKeys = [
 
 /** What is taken from a pool on `network`, as `create` would be asked for it. */
 export function takeOptions(input: unknown, network: string): ValidSandboxOptions {
-  object(input, '', takeKeys)
-  return sandboxOptions({ ...(input as TakeOptions), network })
+  const target = (fields: Fields<SandboxKey>): Target =>
+    network === 'none' ? { mode: 'none', attachments: [] } : { mode: 'bridge', attachments: [{ network, ...readEndpoint(fields) }] }
+  return readSandbox(object<SandboxKey>(input, '', takeKeys), target)
 }
 
 const publishList: Guard<readonly PortRequest[]> = (value, field) => {

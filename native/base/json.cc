@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <optional>
 #include <ranges>
 #include <utility>
@@ -129,20 +130,23 @@ class Parser {
   // Behind the opening quote.
   [[nodiscard]] bool ReadString(std::string_view &text) {
     char *const start = text_.data() + at_;
+    char *const end = text_.data() + text_.size();
     char *to = start;
-    while (at_ < text_.size()) {
-      const char c = text_[at_++];
-      if (c == '"') {
-        text = {start, to};
-        return true;
-      }
-      if (c != '\\') {
-        *to++ = c;
-      } else if (!ReadEscape(to)) {
+    while (true) {
+      char *const from = text_.data() + at_;
+      char *const stop = std::find_if(from, end, [](char c) { return c == '"' || c == '\\'; });
+      if (stop == end) {
+        at_ = text_.size();
         return false;
       }
+      if (to != from) std::memmove(to, from, static_cast<std::size_t>(stop - from));
+      to += stop - from;
+      at_ += static_cast<std::size_t>(stop - from) + 1;
+      if (*stop == '"') break;
+      if (!ReadEscape(to)) return false;
     }
-    return false;
+    text = {start, to};
+    return true;
   }
 
   // Behind the backslash.

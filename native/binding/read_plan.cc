@@ -85,6 +85,7 @@ constexpr Reader kReaders[] = {
     {"file.remove", Now<ReadFileRemove>},
     {"file.rename", Now<ReadFileRename>},
     {"expect.absent", Now<ReadExpectAbsent>},
+    {"expect.link", Now<ReadLinkExpect>},
     {"expect.names", Now<ReadExpectNames>},
     {"expect.unchanged", Now<ReadExpectUnchanged>},
     {"claim", Now<ReadClaim>},

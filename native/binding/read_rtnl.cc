@@ -186,6 +186,8 @@ rtnl::LinkDelete ReadLinkDelete(Object &object) {
   return op;
 }
 
+rtnl::LinkExpect ReadLinkExpect(Object &object) { return {.ns = ReadNs(object), .link = RequiredLinkRef(object, "link")}; }
+
 rtnl::LinkList ReadLinkList(Object &object) {
   return {.ns = ReadNs(object),
           .name = object.OptionalString("name"),

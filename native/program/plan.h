@@ -46,8 +46,8 @@ using Immediate =
                  state::ExpectAbsent, state::ExpectNames, state::ExpectUnchanged, state::FileLook, state::ClaimList, state::Claim,
                  state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate, netns::NetnsAttach, netns::NetnsOpen,
                  netns::NetnsDelete, netns::NetnsIdentify, NetnsKeep, NetnsTake, netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet,
-                 SocketOpen, tap::TapAdd, rtnl::LinkDelete, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList,
-                 rtnl::NeighborTableList, rtnl::RuleList, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
+                 SocketOpen, tap::TapAdd, rtnl::LinkDelete, rtnl::LinkExpect, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList,
+                 rtnl::NeighborList, rtnl::NeighborTableList, rtnl::RuleList, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
 
 struct Op {
   const char *name;  // "link.add": what an error calls it

@@ -201,6 +201,14 @@ Result<Output> Runner::Do(const rtnl::LinkDelete &op) {
   return Output{};
 }
 
+Result<Output> Runner::Do(const rtnl::LinkExpect &op) {
+  const auto index = LinkIndex(op.ns, op.link);
+  if (!index) return std::unexpected(index.error());
+  const auto socket = Rtnl(op.ns);
+  if (!socket) return std::unexpected(socket.error());
+  return Nothing(rtnl::Expect(**socket, op.link.name, *index));
+}
+
 Result<Output> Runner::Do(const nft::ListVerb &op) {
   const auto socket = Netfilter(op.ns);
   if (!socket) return std::unexpected(socket.error());

@@ -147,6 +147,13 @@ struct CreatedLink {
 // Of an echoed RTM_NEWLINK; nothing for any other message.
 [[nodiscard]] std::optional<CreatedLink> ParseCreated(const netlink::Message &message);
 
+// Whether there is a link of that index and name. ENODEV: none.
+struct LinkExpect {
+  std::string ns;
+  LinkRef link;
+};
+[[nodiscard]] Result<void> Expect(const netlink::Socket &socket, const std::string &name, std::uint32_t index);
+
 // ENODEV when there is none.
 [[nodiscard]] Result<std::uint32_t> LinkIndexByName(netlink::Socket &socket, const std::string &name);
 

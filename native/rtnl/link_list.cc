@@ -2,6 +2,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 
 #include <string_view>
 #include <utility>
@@ -190,6 +191,15 @@ Result<std::vector<Link>> List(netlink::Socket &socket, const LinkList &op, Name
     return std::unexpected(std::move(dumped.error()));
   }
   return links;
+}
+
+// The one question about links that waits for no lock.
+Result<void> Expect(const netlink::Socket &socket, const std::string &name, std::uint32_t index) {
+  ifreq request{};
+  request.ifr_ifindex = static_cast<int>(index);
+  if (ioctl(socket.Fd(), SIOCGIFNAME, &request) != 0) return FailErrno("ioctl", name);
+  if (name != request.ifr_name) return Fail(ENODEV, "ioctl", name);
+  return {};
 }
 
 Result<std::uint32_t> LinkIndexByName(netlink::Socket &socket, const std::string &name) {

@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync, statSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect } from 'vitest'
 import type { Host, NamespaceRef, Sandbox, SandboxOptions, SpawnInOptions } from '../../lib/index.js'
+import { stepsOf } from '../../lib/plan/mechanism.js'
 import { type Between, open, openBetween } from '../setup/between.js'
 import { freshHost, freshNamespace, type PrivateHost, type PrivateNamespace, run } from '../setup/namespace.js'
 import { ask, greet, Peer } from '../setup/peers.js'
@@ -212,7 +213,7 @@ describe('container', () => {
     // Between the draft and the plan.
     const real = between.run
     between.run = async (plan, signal) => {
-      if (plan.some(({ apply }) => apply.op === 'claim')) {
+      if (stepsOf(plan).some(({ apply }) => apply.op === 'claim')) {
         removed ??= other.sandboxes.remove('web')
         await removed
       }

@@ -40,6 +40,7 @@ const ask = (port: number, host = '198.51.100.1') => machine.outside.run('bash',
 
 /** A sandbox by what anyone can see of it, inside and on the host, but for what is drawn anew each time. */
 async function portrait(name: string): Promise<unknown> {
+  await labelled(name)
   const place = new PrivateNamespace(name)
   const seen = {
     inspect: await host.sandboxes.inspect(name),
@@ -51,7 +52,6 @@ async function portrait(name: string): Promise<unknown> {
   const end = endpoints[0]?.hostIfname ?? ''
   const { address = '' } = (await machine.ipJson('link', 'show', end))[0] ?? {}
   const text = JSON.stringify(seen)
-  expect(text).toContain(`netmode:${name}/lan`)
   const drawn = [id, id.slice(12), end, String(address)].reduce((rest, one) => rest.replaceAll(one, 'DRAWN'), text)
   return inOrder(JSON.parse(drawn.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')))
 }
@@ -61,6 +61,11 @@ function inOrder(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(inOrder).toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, inOrder(one)]))
+}
+
+/** Waits until the link of one that was taken says whose it is: it does so a moment after the answer. */
+async function labelled(name: string): Promise<void> {
+  while (!(await machine.ip('link', 'show')).includes(`alias netmode:${name}/lan`));
 }
 
 /** Waits for the pool to be full again. */
@@ -114,6 +119,7 @@ describe('what is taken', () => {
     const pool = await host.sandboxes.pool({ size: 1, network: 'lan' })
     await pool.take({ name: 'web', publish: ['8080:80'] })
     await full(pool)
+    await labelled('web')
     const before = await world()
     await using other = await open(machine)
     expect(await other.recover()).toEqual({ rolledBack: [], repaired: [], damaged: [] })
@@ -222,7 +228,8 @@ describe('a pool', () => {
     await host.sandboxes.remove('first')
     await pool.close()
     const before = await world()
-    for (let at = 0; at <= first.length; at++) {
+    // Nothing comes after the last one, by which it is done.
+    for (let at = 0; at < first.length; at++) {
       const one = await host.sandboxes.pool({ size: 1, network: 'lan' })
       let broken = 0
       between.change = plan => {

@@ -2,7 +2,7 @@
 
 import { openHostWith } from '../../lib/host.js'
 import { type Host, type OpenHostOptions, openHost } from '../../lib/index.js'
-import type { Mechanism } from '../../lib/plan/mechanism.js'
+import { type Mechanism, stepsOf } from '../../lib/plan/mechanism.js'
 import type { Op, Plan } from '../../lib/plan/op.js'
 import type { PrivateHost } from './namespace.js'
 
@@ -20,7 +20,8 @@ export class Between implements Mechanism {
     this.#real = real
   }
 
-  run: Mechanism['run'] = (plan, signal) => {
+  run: Mechanism['run'] = (given, signal) => {
+    const plan = stepsOf(given)
     this.plans.push(plan)
     return this.#deathAfter !== undefined && changes(plan) ? this.#die(plan) : this.#real.run(this.change(plan), signal)
   }
