@@ -124,16 +124,31 @@ export function redirectElements(sandbox: string, before: readonly RedirectMappi
 
 /** Changes a sandbox's elements from `before` to `after`. Each counts once: two host ports that lead to one port share one of `exposed`. */
 export function elementSteps(sandbox: string, before: readonly Element[], after: readonly Element[]): Step[] {
-  if (before.length + after.length === 0) return []
-  const [old, wanted] = [before, after].map(
-    elements => new Map(elements.map(element => [JSON.stringify(element), add({ ...element, comment: sandbox })])),
-  ) as [Map<string, ElementAdd>, Map<string, ElementAdd>]
-  const gone = [...old].filter(([id]) => !wanted.has(id)).map(([, element]) => element)
-  const fresh = [...wanted].filter(([id]) => !old.has(id)).map(([, element]) => element)
-  return [
-    ...gone.map((element): Step => ({ apply: remove(element), undo: element })),
-    ...fresh.map((element): Step => ({ apply: element, undo: remove(element) })),
-  ]
+  const old = new Map(before.map(element => [idOf(element), element]))
+  const wanted = new Map(after.map(element => [idOf(element), element]))
+  const steps: Step[] = []
+  for (const [id, element] of old) {
+    if (wanted.has(id)) continue
+    const undo = add({ ...element, comment: sandbox })
+    steps.push({ apply: remove(undo), undo })
+  }
+  for (const [id, element] of wanted) {
+    if (old.has(id)) continue
+    const apply = add({ ...element, comment: sandbox })
+    steps.push({ apply, undo: remove(apply) })
+  }
+  return steps
+}
+
+/** The same for the same element: of a set all keys are of one kind, and so are all values. */
+function idOf({ family, set, key, end = [], data = [] }: Element): string {
+  return `${family ?? ''} ${set}${textOf(key)} -${textOf(end)} :${textOf(data)}`
+}
+
+function textOf(data: readonly Datum[]): string {
+  let text = ''
+  for (const datum of data) for (const value of Object.values(datum)) text += ` ${value}`
+  return text
 }
 
 /** Those for a few have maps of their own, which are asked behind the others: ports for everyone pay nothing for them. */

@@ -4,7 +4,7 @@ import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import type { Step } from '../plan/op.js'
 import { lockRoot } from '../state/lock.js'
-import { type EndpointRecord, format, type PortRecord, type RedirectRecord, type SandboxRecord } from '../state/records.js'
+import { type EndpointRecord, format, formatKept, type PortRecord, type RedirectRecord, type SandboxRecord } from '../state/records.js'
 import { shelve, unshelve, withoutPorts, withPorts } from '../state/shelf.js'
 import { changedFileSteps } from './files.js'
 import { addressOf, gatewayEndpoint } from './gateway.js'
@@ -75,7 +75,7 @@ export function changePlan(ground: Ground, change: Change): Step[] {
   const path = layout.sandboxRecord(name)
   const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
   const published = concerned(change)
-  const old = format(before)
+  const old = formatKept(before)
   const attached = endpoints.added.length + endpoints.removed.length > 0
   const firewallSteps = networks.some(({ record }) => driverOf(record).usesFirewall(record)) ? firewall.steps() : []
   return [
@@ -103,7 +103,7 @@ export function changePlan(ground: Ground, change: Change): Step[] {
       ? [...deleteLinks(endpoints.removed), ...deleteLinksIn(slot, endpoints.removed, false)]
       : [
           ...shelving,
-          { apply: { op: 'file.write', path, text: format(after), how: 'replace' } } as const,
+          { apply: { op: 'file.write', path, text: formatKept(after), how: 'replace' } } as const,
           ...unshelve(layout, before, after),
         ]),
   ]

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <optional>
 #include <ranges>
 #include <utility>
@@ -13,6 +12,8 @@ namespace {
 
 // Plans nest six deep: a hostile text must not eat the stack.
 constexpr int kMaxDepth = 32;
+// Values in a piece of memory.
+constexpr std::size_t kFewest = 128;
 constexpr std::uint32_t kReplacement = 0xfffd;
 
 bool IsHigh(std::uint32_t unit) { return unit >= 0xd800 && unit < 0xdc00; }
@@ -37,21 +38,16 @@ void WriteUtf8(char *&to, std::uint32_t point) {
 
 class Parser {
  public:
-  explicit Parser(std::string &text) : text_(text) {
-    // No value without a comma or a bracket before it, but the first.
-    const auto begins_value = [](char c) { return c == ',' || c == '[' || c == '{'; };
-    values_.reserve(1 + static_cast<std::size_t>(std::ranges::count_if(text_, begins_value)));
-  }
+  explicit Parser(std::string &text) : text_(text) {}
 
   [[nodiscard]] bool Whole() {
-    Value value;
-    if (!ReadValue(value, 0)) return false;
+    if (!ReadValue(root_, 0)) return false;
     SkipBlanks();
-    values_.push_back(value);
     return at_ == text_.size();
   }
   [[nodiscard]] std::size_t Place() const noexcept { return at_; }
-  [[nodiscard]] std::vector<Value> TakeValues() { return std::move(values_); }
+  [[nodiscard]] const Value &Root() const noexcept { return root_; }
+  [[nodiscard]] Values TakeValues() { return std::move(values_); }
 
  private:
   void SkipBlanks() {
@@ -121,30 +117,42 @@ class Parser {
 
   // The members of what ends here, to the place where they stay.
   [[nodiscard]] std::span<const Value> Close(std::size_t first) {
-    const std::size_t start = values_.size();
-    values_.insert(values_.end(), open_.begin() + static_cast<std::ptrdiff_t>(first), open_.end());
+    const std::size_t count = open_.size() - first;
+    if (count > room_) {
+      room_ = std::max(count, kFewest);
+      values_.push_back(std::make_unique_for_overwrite<Value[]>(room_));
+      free_ = values_.back().get();
+    }
+    Value *const start = free_;
+    std::ranges::copy(open_.begin() + static_cast<std::ptrdiff_t>(first), open_.end(), start);
+    free_ += count;
+    room_ -= count;
     open_.resize(first);
-    return std::span<const Value>(values_).subspan(start);
+    return {start, count};
   }
 
-  // Behind the opening quote.
+  // Behind the opening quote. Most of a plan is text that has been written as JSON twice, so this is where its time goes.
   [[nodiscard]] bool ReadString(std::string_view &text) {
     char *const start = text_.data() + at_;
     char *const end = text_.data() + text_.size();
-    char *to = start;
-    while (true) {
-      char *const from = text_.data() + at_;
-      char *const stop = std::find_if(from, end, [](char c) { return c == '"' || c == '\\'; });
-      if (stop == end) {
-        at_ = text_.size();
-        return false;
+    char *from = start;
+    while (from != end && *from != '"' && *from != '\\') ++from;
+    char *to = from;
+    while (from != end && *from != '"') {
+      if (*from != '\\') {
+        *to++ = *from++;
+      } else if (from + 1 != end && (from[1] == '"' || from[1] == '\\')) {
+        *to++ = from[1];
+        from += 2;
+      } else {
+        at_ = static_cast<std::size_t>(from + 1 - text_.data());
+        if (!ReadEscape(to)) return false;
+        from = text_.data() + at_;
       }
-      if (to != from) std::memmove(to, from, static_cast<std::size_t>(stop - from));
-      to += stop - from;
-      at_ += static_cast<std::size_t>(stop - from) + 1;
-      if (*stop == '"') break;
-      if (!ReadEscape(to)) return false;
     }
+    at_ = static_cast<std::size_t>(from - text_.data());
+    if (from == end) return false;
+    ++at_;
     text = {start, to};
     return true;
   }
@@ -203,8 +211,11 @@ class Parser {
 
   std::string &text_;
   std::size_t at_ = 0;
-  std::vector<Value> open_;    // members of what has begun and not ended
-  std::vector<Value> values_;  // those of what has ended; never moves, as there is room for all
+  Value root_;
+  std::vector<Value> open_;  // members of what has begun and not ended
+  Values values_;            // those of what has ended
+  Value *free_ = nullptr;    // what is left of the last piece
+  std::size_t room_ = 0;
 };
 
 }  // namespace
@@ -221,7 +232,7 @@ Result<Document> Parse(std::string text) {
   auto kept = std::make_unique<std::string>(std::move(text));
   Parser parser(*kept);
   if (!parser.Whole()) return Fail(EINVAL, "json", "no JSON from character " + std::to_string(parser.Place()) + " on");
-  return Document(std::move(kept), parser.TakeValues());
+  return Document(std::move(kept), parser.Root(), parser.TakeValues());
 }
 
 }  // namespace netmode::json

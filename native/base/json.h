@@ -28,17 +28,22 @@ struct Value {
   [[nodiscard]] const Value *Find(std::string_view key) const;
 };
 
-// A text that has been read. Strings are views of it, their escapes resolved in place, and all values lie in one piece of memory: a plan
-// is read on the main thread, where a few hundred small allocations would be felt.
+// Members of arrays and objects, in a few large pieces that stay where they are: a plan is read on the main thread, where a few hundred
+// small allocations would be felt.
+using Values = std::vector<std::unique_ptr<Value[]>>;
+
+// A text that has been read. Strings are views of it, their escapes resolved in place.
 class Document {
  public:
-  Document(std::unique_ptr<std::string> text, std::vector<Value> values) : text_(std::move(text)), values_(std::move(values)) {}
+  Document(std::unique_ptr<std::string> text, const Value &root, Values values)
+      : text_(std::move(text)), root_(root), values_(std::move(values)) {}
 
-  [[nodiscard]] const Value &Root() const { return values_.back(); }
+  [[nodiscard]] const Value &Root() const { return root_; }
 
  private:
   std::unique_ptr<std::string> text_;  // not by itself: a short one would move its characters along
-  std::vector<Value> values_;
+  Value root_;
+  Values values_;
 };
 
 // EINVAL, with the place where the text stops being JSON.

@@ -41,7 +41,12 @@ function record(name: string, more: Partial<SandboxRecord> = {}): SandboxRecord 
 }
 
 const resolver = new HostResolver()
-const ground = { layout: new Layout('/run/state'), firewall: new Firewall({ stateFolder: '/run/state' }, true, true), resolver, hairpin: false }
+const ground = {
+  layout: new Layout('/run/state'),
+  firewall: new Firewall({ stateFolder: '/run/state' }, true, true),
+  resolver,
+  hairpin: false,
+}
 const reserved: Reserved = {
   record: record('~0123456789ab'),
   identity: { dev: 4n, inode: 7n },
