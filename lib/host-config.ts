@@ -1,5 +1,5 @@
 /** Where a host's configuration comes from: an object, or a file of the same. */
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 
 import { defaultConfig, type HostConfig } from './config.js'
 import { invalid, isNetmodeError } from './errors.js'
@@ -13,7 +13,7 @@ export async function readHostConfig(given: object | string | undefined): Promis
   const file = given ?? defaultConfigFile
   let text: string
   try {
-    text = await readFile(file, 'utf8')
+    text = readFileSync(file, 'utf8')
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     if (given === undefined && (code === 'ENOENT' || code === 'ENOTDIR')) return defaultConfig

@@ -1,5 +1,5 @@
 /** `openHost`: the front door. */
-import { mkdir } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
 import type { BridgeFilter, Context } from './context.js'
@@ -74,7 +74,7 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
         subject: layout.root,
         ...(foreign.comment && { holder: foreign.comment }),
       })
-    for (const folder of layout.folders) await mkdir(folder, { recursive: true })
+    for (const folder of layout.folders) mkdirSync(folder, { recursive: true })
     const netnsPath =
       typeof netns === 'string'
         ? netns
@@ -87,7 +87,7 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
     const rules = { stateFolder: layout.root, loopback6: !bridgeFilter.ip6, ip6: config.ip6tables }
     const firewall = new Firewall(rules, tables.length > 0, config.iptables)
     const parts = { mechanism, layout, config, netnsPath, identity, bridgeFilter }
-    host = new OpenHost(parts, firewall, await thisProcess(), { nameService, repair })
+    host = new OpenHost(parts, firewall, thisProcess(), { nameService, repair })
     if (repair) await host.recover({ ...(signal && { signal }) })
     await host.nameService.begin()
     return host as unknown as Host

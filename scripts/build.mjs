@@ -21,7 +21,16 @@ const distFingerprint = () =>
 export const isDistCurrent = () => isCurrent(kStamp, distFingerprint())
 
 /** Loaded at the first use, since an import of the library does not need them: node:crypto alone takes as long as a fifth of all else. */
-const kLazy = ['node:child_process', 'node:cluster', 'node:crypto', 'node:dgram', 'node:http', 'node:net']
+const kLazy = [
+  'node:child_process',
+  'node:cluster',
+  'node:crypto',
+  'node:dgram',
+  'node:fs/promises',
+  'node:http',
+  'node:net',
+  'node:timers/promises',
+]
 /** Their classes that lib/ uses, none of which it extends. */
 const kLazyClasses = ['Agent', 'Socket', 'SocketAddress']
 
@@ -31,6 +40,12 @@ function importedNames(module) {
   const clauses = filesBelow('lib').flatMap(file => [...readFileSync(join(root, file), 'utf8').matchAll(clause)])
   const names = clauses.flatMap(([, list]) => list.split(',').map(name => name.trim().replace(/ as .*/s, '')))
   return [...new Set(names)].filter(name => name !== '' && !name.startsWith('type '))
+}
+
+/** The names alone: a copy of all there are would look at each, and some load more when they are looked at. */
+function namedModule(path) {
+  const exports = importedNames(path).map(name => `export const ${name} = module.${name}`)
+  return [`const module = require(${JSON.stringify(path)})`, ...exports].join('\n')
 }
 
 /** A module of functions that load the real one when they are called. */
@@ -60,9 +75,8 @@ const externals = {
       kind === 'import-statement' && namespace === 'file' ? { path, namespace: 'external-module' } : undefined,
     )
     onLoad({ filter: /.*/, namespace: 'external-module' }, ({ path }) => {
-      const module = `require(${JSON.stringify(path)})`
-      if (path === 'bindings') return { contents: `export default options => ${module}(options)` }
-      return { contents: kLazy.includes(path) ? lazyModule(path) : `module.exports = ${module}` }
+      if (path === 'bindings') return { contents: `export default options => require('bindings')(options)` }
+      return { contents: kLazy.includes(path) ? lazyModule(path) : namedModule(path) }
     })
   },
 }

@@ -41,7 +41,7 @@ export class Election {
 
   /** undefined: another one was faster. */
   async #claim(dead: string | undefined, notice: Notice): Promise<Claim | undefined> {
-    const { pid, started } = await thisProcess()
+    const { pid, started } = thisProcess()
     const name = `${pid}.${started}.${randomHex(4)}`
     // Listening before it has the claim: whoever finds the claim can tell whether its holder lives.
     const desk = await Desk.open(this.#layout.nameService, name, notice)
@@ -199,7 +199,7 @@ function readHolder(path: string): string | undefined {
 async function sweep(folder: string): Promise<void> {
   for (const file of readdirSync(folder).filter(name => name.endsWith(ending))) {
     const [pid, started = ''] = file.split('.')
-    if (await processIsAlive({ pid: Number(pid), started })) continue
+    if (processIsAlive({ pid: Number(pid), started })) continue
     try {
       unlinkSync(join(folder, file))
     } catch {

@@ -2,7 +2,7 @@
 import { errnoName } from '../errors.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { Op, Step } from '../plan/op.js'
-import { type TableOptions, tableSteps } from './ruleset.js'
+import { ruleCounts, type TableOptions, tableSteps } from './ruleset.js'
 
 export class Firewall {
   readonly enabled: boolean
@@ -36,6 +36,11 @@ export class Firewall {
   /** What makes the table, whatever is known of it. */
   tableSteps(): Step[] {
     return tableSteps(this.#table)
+  }
+
+  /** How many rules each of the tables' chains is given. */
+  ruleCounts(): ReturnType<typeof ruleCounts> {
+    return ruleCounts(this.#table)
   }
 
   /** What takes the table away with all that is in it. */

@@ -64,7 +64,9 @@ export function guestTable(ns: Slot, { tap, address, ipv6 }: TableGuest): Step[]
     { apply: { ...table, op: 'nft.table.delete' } },
     { apply: table },
     ...chains.map(({ chain, base }): Step => ({ apply: { op: 'nft.chain.add', ...here, chain, base } })),
-    ...chains.flatMap(({ chain, rules }) => rules.map((rule): Step => ({ apply: { op: 'nft.rule.add', ...here, chain, ...rule } }))),
+    ...chains.flatMap(({ chain, rules }) =>
+      rules.map(({ text, expressions }): Step => ({ apply: { op: 'nft.rule.add', ...here, chain, text, expressions } })),
+    ),
   ]
 }
 

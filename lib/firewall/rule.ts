@@ -45,17 +45,37 @@ export interface Rule {
  * because a counter can only stand before the look-up and would count what isn't found as well.
  */
 export function rule(...parts: readonly Part[]): Rule {
-  return compile({}, parts)
+  return new CompiledRule({}, parts)
 }
 
 /** The same for the bridge family. */
 export function bridgeRule(...parts: readonly Part[]): Rule {
-  return compile({ bridge: true }, parts)
+  return new CompiledRule({ bridge: true }, parts)
 }
 
-function compile(known: Known, parts: readonly Part[]): Rule {
-  const counted = parts.flatMap(part => (part.ends ? [counter, part] : [part]))
-  return { text: counted.map(part => part.text).join(' '), expressions: counted.flatMap(part => part.compile(known)) }
+/** Compiled when it is first asked for: most processes find the table there and write none. */
+class CompiledRule implements Rule {
+  readonly #known: Known
+  readonly #parts: readonly Part[]
+  #expressions: readonly NftExpression[] | undefined
+
+  constructor(known: Known, parts: readonly Part[]) {
+    this.#known = known
+    this.#parts = parts
+  }
+
+  get text(): string {
+    return this.#counted.map(part => part.text).join(' ')
+  }
+
+  get expressions(): readonly NftExpression[] {
+    this.#expressions ??= this.#counted.flatMap(part => part.compile(this.#known))
+    return this.#expressions
+  }
+
+  get #counted(): readonly Part[] {
+    return this.#parts.flatMap(part => (part.ends ? [counter, part] : [part]))
+  }
 }
 
 const counter: Part = { text: 'counter', compile: () => [{ expr: 'counter' }] }

@@ -70,13 +70,13 @@ export interface TableOptions {
  * the first table is there, and the undo of each table's first op takes all of it away. A second table that was left over alone
  * is replaced.
  */
-export function tableSteps({ stateFolder, loopback6 = true, ip6 = true }: TableOptions): Step[] {
+export function tableSteps(options: TableOptions): Step[] {
+  const { stateFolder } = options
+  const [packets, frames] = shapes(options)
   const table: Step = {
     apply: { op: 'nft.table.add', ...place, comment: stateFolder, exclusive: true },
     undo: { op: 'nft.table.delete', ...place, missingOk: true },
   }
-  const chains = ip6 ? chainsOf(loopback6) : chainsOf(loopback6).map(withoutIp6)
-  const frames = ip6 ? senderTable : { ...senderTable, chains: senderTable.chains.map(withoutIp6Frames) }
   const bridgeTable: Step[] = [
     // With its comment, though it goes at once: while a transaction that failed is taken back, it may be seen for a moment.
     {
@@ -86,7 +86,22 @@ export function tableSteps({ stateFolder, loopback6 = true, ip6 = true }: TableO
     { apply: { op: 'nft.table.delete', ...bridgePlace } },
     { apply: { op: 'nft.table.add', ...bridgePlace, comment: stateFolder } },
   ]
-  return [table, ...fill({ place, sets, chains }), ...bridgeTable, ...fill(frames)]
+  return [table, ...fill(packets), ...bridgeTable, ...fill(frames)]
+}
+
+/** How many rules each chain is given. */
+export function ruleCounts(
+  options: TableOptions,
+): readonly { readonly family: NftFamily; readonly chain: string; readonly count: number }[] {
+  return shapes(options).flatMap(({ place: { family }, chains }) =>
+    chains.map(({ chain, rules }) => ({ family, chain, count: rules.length })),
+  )
+}
+
+function shapes({ loopback6 = true, ip6 = true }: TableOptions): readonly [TableShape, TableShape] {
+  const chains = ip6 ? chainsOf(loopback6) : chainsOf(loopback6).map(withoutIp6)
+  const frames = ip6 ? senderTable : { ...senderTable, chains: senderTable.chains.map(withoutIp6Frames) }
+  return [{ place, sets, chains }, frames]
 }
 
 /** What is in a table. */
@@ -100,7 +115,9 @@ function fill({ place, sets, chains }: TableShape): Step[] {
   return [
     ...sets.map((set): Step => ({ apply: { op: 'nft.set.add', ...place, ...set } })),
     ...chains.map(({ chain, base }): Step => ({ apply: { op: 'nft.chain.add', ...place, chain, ...(base && { base }) } })),
-    ...chains.flatMap(({ chain, rules }) => rules.map((one): Step => ({ apply: { op: 'nft.rule.add', ...place, chain, ...one } }))),
+    ...chains.flatMap(({ chain, rules }) =>
+      rules.map(({ text, expressions }): Step => ({ apply: { op: 'nft.rule.add', ...place, chain, text, expressions } })),
+    ),
   ]
 }
 

@@ -95,12 +95,13 @@ export class Recoverer {
     const outputs = await this.#context.mechanism.run(plan, signal).catch(error => Promise.reject(translate(error, signal)))
     const gone = families.filter((_, i) => !(outputs[i] as NftListing).tables?.some(({ name }) => name === tableName))
     const { rules } = outputs[families.length] as Ruleset
-    const missing = new Map<string, number>()
-    const count = (family: string, chain: string, one: number) =>
-      missing.set(`${family} ${chain}`, (missing.get(`${family} ${chain}`) ?? 0) + one)
-    for (const { apply } of this.#ground.firewall.tableSteps()) if (apply.op === 'nft.rule.add') count(apply.family, apply.chain, 1)
-    for (const { family, table, chain } of rules) if (table === tableName) count(family, chain, -1)
-    const damaged = families.filter(family => [...missing].some(([chain, rest]) => chain.startsWith(`${family} `) && rest > 0))
+    const there = new Map<string, number>()
+    for (const { family, table, chain } of rules)
+      if (table === tableName) there.set(`${family} ${chain}`, (there.get(`${family} ${chain}`) ?? 0) + 1)
+    const wanted = this.#ground.firewall.ruleCounts()
+    const damaged = families.filter(one =>
+      wanted.some(({ family, chain, count }) => family === one && (there.get(`${family} ${chain}`) ?? 0) < count),
+    )
     return new Map<NftFamily, 'gone' | 'damaged'>([
       ...damaged.map(family => [family, 'damaged'] as const),
       ...gone.map(family => [family, 'gone'] as const),
@@ -152,10 +153,10 @@ export class Recoverer {
   /** Sandboxes whose making, change or removal broke off, or that have lost their namespace or their owner. */
   async #finishSandboxes(records: readonly SandboxRecord[], repaired: string[], signal?: AbortSignal): Promise<readonly string[]> {
     const rolledBack: string[] = []
-    const namespaces = await namespaceNames()
+    const namespaces = namespaceNames()
     // Who shares a namespace goes before the one whose it is.
     for (const record of records.toSorted((a, b) => Number(b.shares !== undefined) - Number(a.shares !== undefined))) {
-      const verdict = await judge(record, namespaces)
+      const verdict = judge(record, namespaces)
       if (verdict === 'fine') continue
       const holds = await held(this.#context.layout, record)
       const draw =

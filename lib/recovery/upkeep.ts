@@ -121,7 +121,7 @@ export class Upkeep {
     const { signal } = how
     const { records } = await this.#store.sandboxes()
     const ready = records.filter(({ phase }) => phase === 'ready')
-    const namespaces = await namespaceNames()
+    const namespaces = namespaceNames()
     const networks = new Map((await this.#store.networks()).records.map(record => [record.name, record]))
     const expected = ready.map(record => ({ record, steps: this.#expectedOn(record, networks).flatMap(({ steps }) => steps) }))
     const host = await this.#facts(
@@ -137,7 +137,7 @@ export class Upkeep {
       )
       for (const { record, steps } of group) {
         if (this.#drifted.has(record.name) || record.endpoints.some(({ network }) => this.#broken.has(network))) continue
-        if (!(await hasNamespace(record, namespaces))) continue
+        if (!hasNamespace(record, namespaces)) continue
         const inside = isEntered(steps) ? insides?.get(record.name) : nothing
         if (inside !== undefined && isWhole(steps, ns => (ns === undefined ? host : inside))) whole.add(record.name)
       }
@@ -218,7 +218,7 @@ export class Upkeep {
     immediate: boolean,
     signal?: AbortSignal,
   ): Promise<'fine' | 'stuck' | { readonly plan: Plan; readonly last: boolean }> {
-    if (!(await hasNamespace(record, await namespaceNames()))) {
+    if (!hasNamespace(record, namespaceNames())) {
       for (const sharer of await this.#store.sharers(record.name)) await this.#check(sharer, immediate, signal)
       const holds = new Map([[record.name, await held(this.#context.layout, record)]])
       return { plan: removePlan(this.#ground, [record], { immediate, holds, released: true }), last: true }

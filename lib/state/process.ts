@@ -1,5 +1,5 @@
 /** Telling a process from another that got its pid later. */
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 
 import { ignoreMissing } from './look.js'
 
@@ -10,18 +10,21 @@ export interface ProcessIdentity {
 }
 
 /** The calling process. */
-export async function thisProcess(): Promise<ProcessIdentity> {
-  return { pid: process.pid, started: (await startOf(process.pid)) ?? '' }
+export function thisProcess(): ProcessIdentity {
+  return { pid: process.pid, started: startOf(process.pid) ?? '' }
 }
 
-export async function processIsAlive({ pid, started }: ProcessIdentity): Promise<boolean> {
-  return (await startOf(pid)) === started
+export function processIsAlive({ pid, started }: ProcessIdentity): boolean {
+  return startOf(pid) === started
 }
 
 /** Field 22 of /proc/PID/stat (proc(5)), counted behind the command's closing parenthesis. */
-async function startOf(pid: number): Promise<string | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch((error: NodeJS.ErrnoException) =>
-    error.code === 'ESRCH' ? undefined : ignoreMissing(error),
-  )
-  return text?.slice(text.lastIndexOf(')') + 2).split(' ')[19]
+function startOf(pid: number): string | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19]
+  } catch (error) {
+    const failure = error as NodeJS.ErrnoException
+    return failure.code === 'ESRCH' ? undefined : ignoreMissing(failure)
+  }
 }
