@@ -90,6 +90,7 @@ export async function openHostWith(options: OpenHostOptions, between: (mechanism
     host = new OpenHost(parts, firewall, thisProcess(), { nameService, repair })
     if (repair) await host.recover({ ...(signal && { signal }) })
     await host.nameService.begin()
+    host.settle()
     return host as unknown as Host
   } catch (error) {
     await host?.giveUp()
@@ -233,6 +234,11 @@ class OpenHost {
     this.#store.assertOpen()
     signal?.throwIfAborted()
     return findingsOf(await collectFacts(this.#context, this.#store, this.#firewall, signal))
+  }
+
+  /** What is for those who keep the host open begins. */
+  settle(): void {
+    this.#guard.settle()
   }
 
   /** Ends what the constructor has begun, for one that could not be opened. */

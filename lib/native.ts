@@ -1,9 +1,9 @@
 /** The one loader of the addon, and its typed contract. Nothing else in lib/ knows that there is one. */
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import bindings from 'bindings'
 
 import { fail } from './errors.js'
+import { packageFolder } from './package-folder.js'
 import type { Address, Counter, Link, Neighbor, NeighborTable, Route, Rule, Ruleset } from './plan/kernel-objects.js'
 import type { ClaimGroups, Datum, NetnsCreate, Plan, Sights } from './plan/op.js'
 
@@ -151,9 +151,6 @@ interface Addon {
 
 let loaded: Addon | undefined
 
-/** The folder of package.json: this file is in lib/ (tests) or dist/ (what ships), both one below. */
-const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-
 /** Loads the addon at the first call. @throws NATIVE_LOAD, saying how to build it. */
 export function native(): Addon {
   loaded ??= load()
@@ -162,14 +159,14 @@ export function native(): Addon {
 
 /** Path of a program that is built beside the addon. */
 export function programPath(name: string): string {
-  return join(root, 'build', 'Release', name)
+  return join(packageFolder, 'build', 'Release', name)
 }
 
 function load(): Addon {
   try {
     return bindings({
       bindings: 'netmode.node',
-      module_root: root,
+      module_root: packageFolder,
       try: [
         ['module_root', 'build', 'Release', 'bindings'],
         ['module_root', 'prebuilds', `linux-${process.arch}`, 'bindings'],

@@ -3,19 +3,24 @@
 //   node scripts/build.mjs               all of it
 //   node scripts/build.mjs --no-native   dist/ alone
 //
-// What the library uses of zod, commander, dns-packet and ipaddr.js is bundled: that makes an import several times faster.
+// What the library uses of zod, commander, dns-packet and ipaddr.js is bundled: that makes an import several times faster. So does what V8
+// has made of the bundles before (code-cache.mjs).
 // `bindings` stays a dependency: it looks for the addon from the file that calls it.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { basename, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { makeCodeCaches } from './code-cache.mjs'
 import { filesBelow, fingerprint, isCurrent, record, root } from './stamp.mjs'
 
 const kStamp = 'dist/.stamp'
-const kEntries = { index: 'lib/index.ts', 'cli/main': 'lib/cli/main.ts' }
+const kEntries = { netmode: 'lib/index.ts', command: 'lib/cli/main.ts' }
+
+const kScripts = ['scripts/build.mjs', 'scripts/code-cache.mjs', 'scripts/load.cjs']
 
 const distFingerprint = () =>
-  fingerprint(['lib', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'], process.version)
+  fingerprint(['lib', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', ...kScripts], process.version)
 
 /** True when dist/ is what this tree would build. */
 export const isDistCurrent = () => isCurrent(kStamp, distFingerprint())
@@ -87,6 +92,10 @@ function declarations() {
   if (status !== 0) throw new Error('the type check failed')
 }
 
+/**
+ * One file each, in CommonJS, whose compiled code can be kept (load.cjs). What is loaded on demand is in it too: until then it costs next to
+ * nothing. They lie one below the package's folder, as lib/ does: from there the addon is found.
+ */
 async function bundle() {
   const { build } = await import('esbuild')
   const bundles = Object.entries(kEntries).map(([name, entry]) =>
@@ -94,26 +103,43 @@ async function bundle() {
       absWorkingDir: root,
       entryPoints: { [name]: entry },
       outdir: 'dist',
+      entryNames: '[name]-[hash]',
+      outExtension: { '.js': '.cjs' },
       bundle: true,
-      // For what is loaded on demand. Each entry has chunks of its own: fewer files to an import.
-      splitting: true,
-      format: 'esm',
+      format: 'cjs',
       platform: 'node',
       target: 'node20.19',
       external: ['bindings'],
+      define: { 'import.meta.dirname': '__dirname' },
       plugins: [externals],
-      // One below the package's folder, as lib/ is: native.ts finds the addon from there.
-      chunkNames: '[name]-[hash]',
       legalComments: 'none',
       minifyWhitespace: true,
       minifySyntax: true,
       lineLimit: 160, // Node shows the line that an error nobody caught came from
       metafile: true,
       logLevel: 'warning',
-      banner: { js: "const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);" },
     }),
   )
-  return (await Promise.all(bundles)).flatMap(({ metafile }) => Object.keys(metafile.inputs))
+  const made = (await Promise.all(bundles)).map(({ metafile }) => metafile)
+  const [library, command] = made.map(({ outputs }) => basename(Object.keys(outputs)[0]))
+  copyFileSync(join(root, 'scripts/load.cjs'), join(root, 'dist/load.cjs'))
+  writeFileSync(join(root, 'dist/index.js'), libraryEntry(library))
+  mkdirSync(join(root, 'dist/cli'), { recursive: true })
+  writeFileSync(join(root, 'dist/cli/package.json'), '{ "type": "commonjs" }\n')
+  writeFileSync(
+    join(root, 'dist/cli/main.js'),
+    `#!/usr/bin/env node\nrequire('../load.cjs').load(require('node:path').join(__dirname, '../${command}'))\n`,
+  )
+  chmodSync(join(root, 'dist/cli/main.js'), 0o755)
+  return made.flatMap(({ inputs }) => Object.keys(inputs))
+}
+
+/** What `import` finds. */
+function libraryEntry(file) {
+  const names = Object.keys(createRequire(import.meta.url)(join(root, 'dist', file))).join(', ')
+  return `const require = process.getBuiltinModule('node:module').createRequire(import.meta.url)
+export const { ${names} } = require('./load.cjs').load(require.resolve('./${file}'))
+`
 }
 
 /** The licences of the packages that the bundle holds, in one file beside it. */
@@ -130,18 +156,12 @@ function notices(inputs) {
   writeFileSync(join(root, 'dist/THIRD-PARTY-LICENSES.txt'), head + texts.join(`\n${'-'.repeat(72)}\n\n`))
 }
 
-function makeExecutable(file) {
-  const text = readFileSync(file, 'utf8')
-  if (!text.startsWith('#!')) writeFileSync(file, `#!/usr/bin/env node\n${text}`)
-  chmodSync(file, 0o755)
-}
-
 async function buildDist() {
   const value = distFingerprint()
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   declarations()
   notices(await bundle())
-  makeExecutable(join(root, 'dist/cli/main.js'))
+  makeCodeCaches()
   record(kStamp, value)
 }
 

@@ -17,7 +17,10 @@ function prebuiltLoads() {
   }
 }
 
-if (!existsSync(join(root, 'scripts/setup.mjs')) && !prebuiltLoads()) {
+if (existsSync(join(root, 'scripts/setup.mjs'))) process.exit()
+const { makeCodeCaches } = await import('./code-cache.mjs')
+makeCodeCaches()
+if (!prebuiltLoads()) {
   const { buildNative } = await import('./native-build.mjs')
   try {
     buildNative()

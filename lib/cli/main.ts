@@ -1,7 +1,9 @@
 /** The command `netmode`. A group of commands is loaded when one of its own is asked for. */
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
 
+import { packageFolder } from '../package-folder.js'
 import { Cli, type Fill } from './cli.js'
 import { exitStatus, failureText } from './failure.js'
 
@@ -51,9 +53,8 @@ const entries: readonly Entry[] = [
   { name: 'recover', summary: 'Put right what a dead process left behind', load: async () => (await import('./recover.js')).recover },
 ]
 
-/** package.json is two folders up, from lib/cli as from dist/cli. */
 function version(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string }
   return version
 }
 
@@ -97,4 +98,5 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
 
-await main(process.argv.slice(2))
+/** Settles when the command has ended. */
+export const ended: Promise<void> = main(process.argv.slice(2))

@@ -3,7 +3,7 @@
  * however that comes; then one of them is next. By the same connection they ask it to take notice of what they have made.
  */
 import { once } from 'node:events'
-import { closeSync, openSync, readdirSync, readlinkSync, unlinkSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, unlinkSync } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { errnoName } from '../errors.js'
@@ -11,7 +11,8 @@ import { type Mechanism, PlanFailure } from '../plan/mechanism.js'
 import { randomHex } from '../random.js'
 import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
-import { processIsAlive, thisProcess } from '../state/process.js'
+import { thisProcess } from '../state/process.js'
+import { isAlive, readHolder } from './holder.js'
 
 const ending = '.sock'
 
@@ -187,19 +188,10 @@ function place(folder: number, name: string): string {
   return `/proc/self/fd/${folder}/${name}${ending}`
 }
 
-function readHolder(path: string): string | undefined {
-  try {
-    return readlinkSync(path)
-  } catch {
-    return undefined
-  }
-}
-
 /** Sockets of processes that are dead. */
 async function sweep(folder: string): Promise<void> {
   for (const file of readdirSync(folder).filter(name => name.endsWith(ending))) {
-    const [pid, started = ''] = file.split('.')
-    if (processIsAlive({ pid: Number(pid), started })) continue
+    if (isAlive(file)) continue
     try {
       unlinkSync(join(folder, file))
     } catch {

@@ -8,6 +8,7 @@ import { nameServersOf } from '../network/name-servers.js'
 import type { HostResolver } from '../sandbox/files.js'
 import type { Store } from '../state/store.js'
 import type { Claim, Line } from './election.js'
+import { isAlive, readHolder } from './holder.js'
 import type { NameServer } from './server.js'
 
 /** ms that the making of a sandbox waits for another process to take notice of its network. */
@@ -26,6 +27,8 @@ export class NameService implements Public {
   /** Networks that the other one has taken notice of. */
   readonly #noticed = new Set<string>()
   #starting: Promise<void> | undefined
+  /** It is to start; another one served a moment ago. */
+  #soon: NodeJS.Immediate | undefined
   #waiting: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = []
   #closed = false
 
@@ -39,7 +42,7 @@ export class NameService implements Public {
 
   get role(): Public['role'] {
     if (this.#server !== undefined) return 'serving'
-    return this.#line === undefined ? 'idle' : 'waiting'
+    return this.#line === undefined && this.#soon === undefined ? 'idle' : 'waiting'
   }
 
   get networks(): Public['networks'] {
@@ -61,11 +64,17 @@ export class NameService implements Public {
     })
   }
 
-  /** Starts by itself if there is a network with names already: made by this process before, or by another. */
+  /**
+   * Starts by itself if there is a network with names already: made by this process before, or by another. Where another one serves, the
+   * line to it is for later: who opens a host for a moment needs none.
+   */
   async begin(): Promise<void> {
     if (!this.#startsByItself) return
     const { records } = await this.#store.networks()
-    await this.ready(records.filter(record => nameServersOf(record).length > 0).map(({ id }) => id))
+    const ids = records.filter(record => nameServersOf(record).length > 0).map(({ id }) => id)
+    const holder = ids.length > 0 ? readHolder(this.#context.layout.nameServiceClaim) : undefined
+    if (holder === undefined || !isAlive(holder)) return this.ready(ids)
+    this.#soon = setImmediate(() => void this.ready(ids)).unref()
   }
 
   /**
@@ -90,6 +99,7 @@ export class NameService implements Public {
 
   async close(): Promise<void> {
     this.#closed = true
+    clearImmediate(this.#soon)
     await this.#starting?.catch(() => {})
     this.#line?.close()
     this.#server?.close()
@@ -97,6 +107,7 @@ export class NameService implements Public {
     for (const { reject } of this.#waiting.splice(0)) reject(fail('CLOSED', 'This host has been closed'))
     this.#server = undefined
     this.#line = undefined
+    this.#soon = undefined
   }
 
   get #startsByItself(): boolean {
@@ -104,10 +115,14 @@ export class NameService implements Public {
   }
 
   #start(): Promise<void> {
-    this.#starting ??= this.#elect().catch(error => {
-      this.#starting = undefined // the next one tries again
-      throw error
-    })
+    this.#starting ??= this.#elect()
+      .catch(error => {
+        this.#starting = undefined // the next one tries again
+        throw error
+      })
+      .finally(() => {
+        this.#soon = undefined
+      })
     return this.#starting
   }
 

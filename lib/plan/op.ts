@@ -74,6 +74,25 @@ export interface FileLook {
 }
 /** What `file.look` answers: version and text of the first path, and so on. A version is missing where something has just been changed. */
 export type Sights = readonly (string | undefined)[]
+/**
+ * How each item looks, as a short text that is another as soon as anything about it is: for who only has to know whether all is as it was. ''
+ * where something isn't there, or has just been changed.
+ */
+export interface Survey {
+  readonly op: 'survey'
+  readonly items: readonly SurveyItem[]
+  /** Answers one text more: names, with blanks between them, of links on the host that are in this group and in no item. */
+  readonly group?: number
+}
+export interface SurveyItem {
+  /** Paths; a folder is another with the names in it. */
+  readonly files?: readonly string[]
+  /** Of the host. */
+  readonly links?: readonly string[]
+  /** Path of a namespace: its addresses and routes, and links of these names. */
+  readonly netns?: string
+  readonly inside?: readonly string[]
+}
 /** All claims `<path>/<group>/<name>`. */
 export interface ClaimList {
   readonly op: 'claim.list'
@@ -540,6 +559,7 @@ export type Op =
   | FileRemove
   | FileRename
   | FileLook
+  | Survey
   | ClaimList
   | ExpectAbsent
   | ExpectLink

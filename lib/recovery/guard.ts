@@ -7,6 +7,7 @@ import { tableName } from '../firewall/table.js'
 import type { Loss, NativeEvent } from '../native.js'
 import type { Watch } from '../plan/mechanism.js'
 import { translate } from '../plan/translate.js'
+import { namespaceNames } from './judgement.js'
 import { sandboxOf } from './upkeep.js'
 
 /** Who puts things right. */
@@ -57,6 +58,12 @@ export class Guard {
   readonly #tables: boolean
   readonly #repairs: Repairs
   #watch: Watch | undefined
+  /** Of names of namespaces. */
+  #names: Watch | undefined
+  #namesSoon: NodeJS.Immediate | undefined
+  /** Those that were there when the watch began. */
+  #before: ReadonlySet<string> = new Set()
+  #settled = false
   /** Why there is something that can't be watched. */
   #blind: unknown
   #atWork: Promise<void> | undefined
@@ -83,6 +90,25 @@ export class Guard {
     if (this.#watch !== undefined || this.#pause !== undefined || this.#closed) return
     this.#open()
     if (this.#blind !== undefined) this.#rest(this.#blind)
+    else this.#watchNamesSoon()
+  }
+
+  /** The host has been opened. */
+  settle(): void {
+    this.#settled = true
+    this.#watchNamesSoon()
+  }
+
+  /** The kernel takes milliseconds to end a watch of a folder: who opens a host for a moment needs none. */
+  #watchNamesSoon(): void {
+    if (!this.#settled || this.#watch === undefined || this.#blind !== undefined || this.#names !== undefined) return
+    this.#namesSoon ??= setImmediate(() => {
+      this.#watchNames()
+      const now = namespaceNames()
+      for (const name of this.#before) if (!now.has(name)) this.#lost.sandboxes.add(name)
+      this.#gather()
+      if (this.#blind !== undefined) this.#rest(this.#blind)
+    }).unref()
   }
 
   /** Waits for a repair that is under way. */
@@ -90,31 +116,33 @@ export class Guard {
     this.#closed = true
     clearTimeout(this.#timer)
     clearTimeout(this.#pause)
+    clearImmediate(this.#namesSoon)
     this.#watch?.close()
+    this.#names?.close()
     await this.#atWork
   }
 
   #open(): void {
     this.#blind = undefined
     try {
-      mkdirSync(names, { recursive: true }) // watched before the first name comes
-      const watch = this.#subscribe([names])
+      const watch = this.#context.mechanism.watch({ tables: this.#tables, losses: true }, () => this.#take(this.#watch))
       this.#watch?.close()
       this.#watch = watch
+      this.#before = namespaceNames()
     } catch (error) {
       this.#blind = error
     }
-    // A user may have few eyes for folders, and used them up. The kernel's sockets need none.
-    if (this.#blind === undefined || this.#watch !== undefined) return
-    try {
-      this.#watch = this.#subscribe([])
-    } catch {
-      // For the same reason, or for one that is as good.
-    }
   }
 
-  #subscribe(removals: readonly string[]): Watch {
-    return this.#context.mechanism.watch({ tables: this.#tables, losses: true, removals }, () => this.#take())
+  #watchNames(): void {
+    try {
+      mkdirSync(names, { recursive: true }) // watched before the first name comes
+      const watch = this.#context.mechanism.watch({ removals: [names] }, () => this.#take(this.#names))
+      this.#names?.close()
+      this.#names = watch
+    } catch (error) {
+      this.#blind ??= error // a user may have few eyes for folders, and used them up
+    }
   }
 
   /** Until it is tried again. That it failed twice is told. */
@@ -133,7 +161,10 @@ export class Guard {
     this.#later = undefined
     // What has gone while nobody was watching, nobody knows.
     const missed = this.#blind !== undefined
-    if (missed) this.#open()
+    if (missed) {
+      this.#open()
+      this.#watchNames()
+    }
     this.#rulesetLost ||= ruleset || missed
     this.#all ||= all || missed
     this.#lost.networks ||= lost.networks
@@ -142,9 +173,13 @@ export class Guard {
     this.#begin()
   }
 
-  #take(): void {
-    for (const event of this.#watch?.take() ?? []) this.#note(event)
+  #take(watch: Watch | undefined): void {
+    for (const event of watch?.take() ?? []) this.#note(event)
     if (this.#rulesetLost) this.#begin()
+    this.#gather()
+  }
+
+  #gather(): void {
     if (this.#timer !== undefined || !(this.#all || isAny(this.#lost))) return
     this.#timer = setTimeout(() => {
       this.#timer = undefined

@@ -22,6 +22,7 @@ import { format, type SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 import { guestRepairs } from './guests.js'
 import { judge, namespaceNames } from './judgement.js'
+import { type Comparison, Seals } from './seals.js'
 import { findStrays, sweepPlans } from './strays.js'
 import type { Upkeep } from './upkeep.js'
 
@@ -34,6 +35,7 @@ export class Recoverer {
   readonly #networks: Networks
   readonly #ground: Ground
   readonly #upkeep: Upkeep
+  readonly #seals: Seals
 
   constructor(context: Context, store: Store, networks: Networks, ground: Ground, upkeep: Upkeep) {
     this.#context = context
@@ -41,19 +43,48 @@ export class Recoverer {
     this.#networks = networks
     this.#ground = ground
     this.#upkeep = upkeep
+    this.#seals = new Seals(context, { hairpin: ground.hairpin, firewall: ground.firewall.enabled })
   }
 
   async recover(signal?: AbortSignal): Promise<Recovery> {
+    const seen = await this.#seals.compare(signal)
+    if (!seen.all || !(await this.#isTidy(seen))) return this.#recover(seen, signal)
+    const repaired = (await this.rebuildRuleset(signal)) ? ['ruleset'] : []
+    const networks = await this.#upkeep.checkNetworks(signal)
+    if (networks.drifted.length === 0) return { rolledBack: [], repaired, damaged: [] }
+    repaired.push(...networks.repaired.map(name => `network ${name}`))
+    const rest = await this.#recover({ ...seen, whole: new Set() }, signal)
+    return { ...rest, repaired: [...repaired, ...rest.repaired] }
+  }
+
+  /** Links of ours that are of no sandbox: are they the networks'? */
+  async #isTidy({ otherLinks }: Comparison): Promise<boolean> {
+    const { records } = await this.#store.networks()
+    const devices = new Set(records.flatMap(({ device, parent }) => [device, parent]))
+    return otherLinks.every(name => devices.has(name))
+  }
+
+  async #recover(seen: Comparison, signal?: AbortSignal): Promise<Recovery> {
     // What may be left over is listed before the records are read: whatever is made meanwhile has its record first.
     const strays = await findStrays(this.#context, this.#store, signal)
     const { damaged, sandboxes } = await this.#setDamagedAside()
     const repaired = (await this.rebuildRuleset(signal)) ? ['ruleset'] : []
     const rolledBack = [...(await this.#finishNetworks(signal)), ...(await this.#finishSandboxes(sandboxes, repaired, signal))]
-    repaired.push(...(await this.#upkeep.checkNetworks(signal)).repaired.map(name => `network ${name}`))
-    repaired.push(...(await this.#upkeep.checkAllSandboxes({ immediate: true, signal })))
+    const networks = await this.#upkeep.checkNetworks(signal)
+    repaired.push(...networks.repaired.map(name => `network ${name}`))
+    const known = networks.drifted.length === 0 ? seen.whole : new Set<string>()
+    const candidates = await this.#seals.before(
+      (await this.#store.sandboxes()).records.filter(({ name }) => !known.has(name)),
+      signal,
+    )
+    const checked = await this.#upkeep.checkAllSandboxes({ immediate: true, signal, known })
+    repaired.push(...checked.repaired)
     for (const { name, plan } of await guestRepairs(this.#context, (await this.#store.sandboxes()).records))
       if (await this.#try(plan, signal)) repaired.push(name)
-    for (const plan of await sweepPlans(this.#context, this.#store, strays, damaged.length > 0)) await this.#try(plan, signal)
+    const sweep = await sweepPlans(this.#context, this.#store, strays, damaged.length > 0)
+    for (const plan of sweep) await this.#try(plan, signal)
+    const tidy = damaged.length + rolledBack.length + repaired.length + sweep.length === 0
+    await this.#seals.seal(seen, { candidates, whole: checked.whole, tidy }, signal)
     if (this.#ground.firewall.there && (await this.#store.networks()).records.length === 0) await this.#networks.removeTableIfUnused()
     return { rolledBack: rolledBack.sort(), repaired, damaged }
   }

@@ -115,12 +115,14 @@ export class Upkeep {
 
   /**
    * Looks at all of them: what they have in common once, and into many namespaces in one trip. Only where something may be wrong is there a
-   * second look.
+   * second look. `known`: those that are whole. Answers those that were put right, and those that needed nothing.
    */
-  async checkAllSandboxes(how: { immediate?: boolean; signal?: AbortSignal | undefined } = {}): Promise<readonly string[]> {
-    const { signal } = how
+  async checkAllSandboxes(
+    how: { immediate?: boolean; signal?: AbortSignal | undefined; known?: ReadonlySet<string> } = {},
+  ): Promise<{ readonly repaired: readonly string[]; readonly whole: ReadonlySet<string> }> {
+    const { signal, known = new Set() } = how
     const { records } = await this.#store.sandboxes()
-    const ready = records.filter(({ phase }) => phase === 'ready')
+    const ready = records.filter(({ name, phase }) => phase === 'ready' && !known.has(name))
     const namespaces = namespaceNames()
     const networks = new Map((await this.#store.networks()).records.map(record => [record.name, record]))
     const expected = ready.map(record => ({ record, steps: this.#expectedOn(record, networks).flatMap(({ steps }) => steps) }))
@@ -128,7 +130,7 @@ export class Upkeep {
       expected.flatMap(({ steps }) => steps),
       signal,
     )
-    const whole = new Set<string>()
+    const whole = new Set<string>(known)
     for (let at = 0; at < expected.length; at += visited) {
       const group = expected.slice(at, at + visited)
       const insides = await this.#insides(
@@ -143,10 +145,11 @@ export class Upkeep {
       }
     }
     signal?.throwIfAborted()
-    return this.checkSandboxes(
+    const repaired = await this.checkSandboxes(
       (await this.#store.sandboxNames()).filter(name => !whole.has(name)),
       how,
     )
+    return { repaired, whole }
   }
 
   /** Sandboxes on networks of these names. */

@@ -67,6 +67,10 @@ export class Layout {
   get nameServiceClaim(): string {
     return join(this.nameService, 'server')
   }
+  /** What was found whole, and how it looked then (recovery/seals.ts). */
+  get seals(): string {
+    return join(this.root, 'whole.json')
+  }
   /** Records that could not be read are moved here. */
   get damaged(): string {
     return join(this.root, 'damaged')

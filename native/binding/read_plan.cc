@@ -109,6 +109,7 @@ constexpr Reader kReaders[] = {
     {"netns.identify", Now<ReadNetnsIdentify>},
     {"file.look", Now<ReadFileLook>},
     {"claim.list", Now<ReadClaimList>},
+    {"survey", Now<ReadSurvey>},
     {"sysctl.get", Now<ReadSysctlGet>},
     {"link.list", Now<ReadLinkList>},
     {"address.replace", Routed<ReadAddressVerb>},

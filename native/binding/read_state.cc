@@ -77,6 +77,22 @@ state::FileLook ReadFileLook(Object &object) {
   return op;
 }
 
+program::Survey ReadSurvey(Object &object) {
+  program::Survey op;
+  object.ForEachObject("items", [&](Object &one) {
+    program::Survey::Item &item = op.items.emplace_back();
+    const auto read = [&](const char *key, std::vector<std::string> &texts) {
+      if (one.Has(key)) one.ForEachString(key, [&](std::string_view text) { texts.emplace_back(text); });
+    };
+    read("files", item.files);
+    read("links", item.links);
+    read("inside", item.inside);
+    item.netns = one.OptionalString("netns");
+  });
+  op.group = object.OptionalU32("group");
+  return op;
+}
+
 state::ClaimList ReadClaimList(Object &object) { return {.path = object.String("path")}; }
 
 state::Claim ReadClaim(Object &object) {

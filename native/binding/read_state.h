@@ -2,6 +2,7 @@
 #pragma once
 
 #include "binding/object.h"
+#include "program/survey.h"
 #include "state/folder.h"
 #include "state/look.h"
 #include "state/port.h"
@@ -13,6 +14,7 @@ namespace netmode::binding {
 [[nodiscard]] state::FolderRemove ReadFolderRemove(Object &object);
 [[nodiscard]] state::FileWrite ReadFileWrite(Object &object);
 [[nodiscard]] state::FileLook ReadFileLook(Object &object);
+[[nodiscard]] program::Survey ReadSurvey(Object &object);
 [[nodiscard]] state::ClaimList ReadClaimList(Object &object);
 [[nodiscard]] state::Claim ReadClaim(Object &object);
 [[nodiscard]] state::Release ReadRelease(Object &object);

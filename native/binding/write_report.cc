@@ -46,6 +46,13 @@ Napi::Array WriteClaims(Napi::Env env, const std::vector<state::ClaimGroup> &gro
   return array;
 }
 
+Napi::Array WriteTexts(Napi::Env env, const std::vector<std::string> &texts) {
+  Napi::Array array = Napi::Array::New(env, texts.size());
+  std::uint32_t at = 0;
+  for (const std::string &text : texts) array.Set(at++, text);
+  return array;
+}
+
 struct OutputWriter {
   Napi::Env env;
   Napi::Value operator()(std::monostate) const { return env.Undefined(); }
@@ -56,6 +63,7 @@ struct OutputWriter {
   Napi::Value operator()(const nft::Rules &rules) const { return WriteNftRules(env, rules); }
   Napi::Value operator()(const std::vector<state::Sight> &sights) const { return WriteSights(env, sights); }
   Napi::Value operator()(const std::vector<state::ClaimGroup> &groups) const { return WriteClaims(env, groups); }
+  Napi::Value operator()(const std::vector<std::string> &texts) const { return WriteTexts(env, texts); }
   template <class T>
   Napi::Value operator()(const std::vector<T> &list) const {
     return Write(env, list);

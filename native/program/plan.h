@@ -17,6 +17,7 @@
 #include "nft/list_rules.h"
 #include "nft/verb.h"
 #include "program/reserve.h"
+#include "program/survey.h"
 #include "rtnl/address.h"
 #include "rtnl/link.h"
 #include "rtnl/neighbor.h"
@@ -41,13 +42,13 @@ struct SocketOpen {
   netns::SocketRequest request;
 };
 // Ops that are carried out at once.
-using Immediate =
-    std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove, state::FileRename,
-                 state::ExpectAbsent, state::ExpectNames, state::ExpectUnchanged, state::FileLook, state::ClaimList, state::Claim,
-                 state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate, netns::NetnsAttach, netns::NetnsOpen,
-                 netns::NetnsDelete, netns::NetnsIdentify, NetnsKeep, NetnsTake, netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet,
-                 SocketOpen, tap::TapAdd, rtnl::LinkDelete, rtnl::LinkExpect, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList,
-                 rtnl::NeighborList, rtnl::NeighborTableList, rtnl::RuleList, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
+using Immediate = std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove,
+                               state::FileRename, state::ExpectAbsent, state::ExpectNames, state::ExpectUnchanged, state::FileLook,
+                               state::ClaimList, state::Claim, state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate,
+                               netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify, NetnsKeep, NetnsTake,
+                               netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet, SocketOpen, tap::TapAdd, rtnl::LinkDelete,
+                               rtnl::LinkExpect, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList,
+                               rtnl::NeighborTableList, rtnl::RuleList, Survey, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
 
 struct Op {
   const char *name;  // "link.add": what an error calls it
@@ -69,7 +70,7 @@ struct Step {
 using Output =
     std::variant<std::monostate, std::string, std::uint32_t, netns::Identity, std::vector<rtnl::Link>, std::vector<rtnl::Address>,
                  std::vector<rtnl::Route>, std::vector<rtnl::Neighbor>, std::vector<rtnl::NeighborTable>, std::vector<rtnl::Rule>,
-                 nft::Listing, nft::Rules, std::vector<state::Sight>, std::vector<state::ClaimGroup>>;
+                 nft::Listing, nft::Rules, std::vector<state::Sight>, std::vector<state::ClaimGroup>, std::vector<std::string>>;
 
 struct Trouble {
   std::size_t step;

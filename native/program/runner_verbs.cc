@@ -154,6 +154,15 @@ Result<Output> Runner::Do(const SocketOpen &op) {
   return Output{static_cast<std::uint32_t>(socket->Release())};
 }
 
+Result<Output> Runner::Do(const Survey &op) {
+  const auto host = Rtnl(kHost);
+  if (!host) return std::unexpected(host.error());
+  auto seen = Look(op, **host, session_.Home(), *this);
+  inside_ = kHost;
+  if (!seen) return std::unexpected(std::move(seen.error()));
+  return Output{std::move(*seen)};
+}
+
 Result<Output> Runner::Do(const state::FileLook &op) { return Found(state::Run(op)); }
 
 Result<Output> Runner::Do(const state::ClaimList &op) { return Found(state::Run(op)); }

@@ -9,6 +9,7 @@ import { open, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { ask, greet, Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
+import { sealAll } from '../setup/sealing.js'
 import { stateTree } from '../setup/state-tree.js'
 
 const { describe, test } = requires('root', 'program:nft')
@@ -152,10 +153,14 @@ describe.each(Object.entries(deeds))('somebody %s', (_, deed) => {
     await works(web, outside)
   })
 
-  test('of a closed one: the next opening puts it right', { timeout: 60_000 }, async () => {
+  test.each([
+    ['', false],
+    ['that was found whole before', true],
+  ])('of a closed one %s: the next opening puts it right', { timeout: 60_000 }, async (_, isSealed) => {
     await stage()
     const before = await world()
     await host.close()
+    if (isSealed) await sealAll(machine, ['web'])
     host = await openHost({ netns: machine.netns, stateDir: machine.stateDir, repair: false })
     await deed()
     await host.close()

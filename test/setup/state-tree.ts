@@ -5,13 +5,15 @@ import type { Dump, PrivateHost } from './namespace.js'
 
 /**
  * Everything below a folder, by path: the text of files, `-> TARGET` for links (leases and port claims are links), `/` for folders.
- * Without who serves names just now: that comes and goes with processes and describes nothing.
+ * Without who serves names just now, and what was found whole at the last opening: that comes and goes with processes and describes nothing.
  */
 export async function stateTree(folder: string): Promise<Readonly<Record<string, string>>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   const described = await Promise.all(
     entries
-      .filter(({ parentPath }) => parentPath !== join(folder, 'name-service'))
+      .filter(
+        ({ parentPath, name }) => parentPath !== join(folder, 'name-service') && join(parentPath, name) !== join(folder, 'whole.json'),
+      )
       .map(async entry => {
         const path = join(entry.parentPath, entry.name)
         const what = entry.isDirectory() ? '/' : entry.isSymbolicLink() ? `-> ${await readlink(path)}` : await readFile(path, 'utf8')
