@@ -81,6 +81,8 @@ export type Sights = readonly (string | undefined)[]
 export interface Survey {
   readonly op: 'survey'
   readonly items: readonly SurveyItem[]
+  /** A line of a file, with items as JSON: those come first. None where there is no such line. */
+  readonly from?: { readonly path: string; readonly line: number }
   /** Answers one text more: names, with blanks between them, of links on the host that are in this group and in no item. */
   readonly group?: number
 }

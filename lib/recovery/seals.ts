@@ -9,21 +9,29 @@ import type { Context } from '../context.js'
 import { packageFolder } from '../package-folder.js'
 import { linkGroup } from '../plan/link-group.js'
 import { PlanFailure } from '../plan/mechanism.js'
-import type { Plan, SurveyItem } from '../plan/op.js'
+import type { Plan, Survey, SurveyItem } from '../plan/op.js'
 import type { SandboxRecord } from '../state/records.js'
 import * as shape from '../state/shape.js'
 
-const texts = shape.list(shape.text)
-const sealed = shape.object({ look: shape.text, files: texts, links: texts, netns: shape.text, inside: texts })
-const seals = shape.object({
+/** The first line of the file; the others are items of surveys, which native threads read: of the host, and two of what is inside. */
+const header = shape.object({
   /** What else the judgement depends on: this netmode, and how the host is opened. */
   terms: shape.text,
   /** How the folders looked when nothing was in them that no record speaks of. */
   folders: shape.text,
-  sandboxes: shape.table(sealed),
+  names: shape.list(shape.text),
+  looks: shape.list(shape.text),
 })
-type Sealed = shape.Infer<typeof sealed>
-type Written = shape.Infer<typeof seals>
+type Header = shape.Infer<typeof header>
+
+/** A sandbox to be looked at. */
+interface Item {
+  readonly outside: SurveyItem
+  readonly inside: SurveyItem
+}
+interface Sealed extends Item {
+  readonly look: string
+}
 
 /** Fewer than that are looked at by one thread. */
 const few = 32
@@ -37,7 +45,7 @@ export interface Comparison {
   /** Links of ours that are of no sandbox. */
   readonly otherLinks: readonly string[]
   readonly folders: string
-  readonly before: Written | undefined
+  readonly before: { readonly header: Header; readonly text: string } | undefined
 }
 
 export class Seals {
@@ -52,24 +60,22 @@ export class Seals {
 
   async compare(signal?: AbortSignal): Promise<Comparison> {
     const before = this.#read()
-    const known = Object.entries(before?.sandboxes ?? {})
-    const names = list(this.#context.layout.sandboxes)
-    const there = new Set(names)
-    const items = known.filter(([name]) => there.has(name))
-    const { looks, folders, otherLinks } = await this.#look(
-      items.map(([, item]) => item),
-      signal,
-    )
-    const whole = new Set(items.flatMap(([name, { look }], i) => (look === looks[i] ? [name] : [])))
-    const all = before !== undefined && whole.size === names.length && folders !== '' && before.folders === folders
-    return { whole, all, otherLinks, folders, before }
+    const { names = [], looks = [] } = before?.header ?? {}
+    const there = list(this.#context.layout.sandboxes)
+    const path = this.#context.layout.seals
+    const lines = before === undefined ? [] : [1, 2, 3].map(line => ({ items: [], from: { path, line } }))
+    const now = await this.#look(lines[0] ?? { items: [] }, lines.slice(1), names.length, signal)
+    const known = new Set(there)
+    const whole = new Set(names.filter((name, i) => known.has(name) && looks[i] !== '' && looks[i] === now.looks[i]))
+    const all = before !== undefined && whole.size === there.length && now.folders !== '' && before.header.folders === now.folders
+    return { whole, all, otherLinks: now.otherLinks, folders: now.folders, before }
   }
 
   /** How sandboxes look that may be sealed later, if they are found whole; before they are judged. */
   async before(records: readonly SandboxRecord[], signal?: AbortSignal): Promise<ReadonlyMap<string, Sealed>> {
     const items = records.filter(isSealable).map(record => [record.name, this.#item(record)] as const)
     if (items.length === 0) return new Map()
-    const { looks } = await this.#look(
+    const { looks } = await this.#lookAt(
       items.map(([, item]) => item),
       signal,
     )
@@ -86,73 +92,100 @@ export class Seals {
     signal?: AbortSignal,
   ): Promise<void> {
     const fresh = [...candidates].filter(([name, { look }]) => whole.has(name) && look !== '')
-    const after = await this.#look(
+    const after = await this.#lookAt(
       fresh.map(([, item]) => item),
       signal,
     )
-    const sandboxes = Object.fromEntries([
-      ...Object.entries(before?.sandboxes ?? {}).filter(([name]) => kept.has(name) && whole.has(name)),
+    const sealed = new Map([
+      ...entriesOf(before).filter(([name]) => kept.has(name) && whole.has(name)),
       ...fresh.filter(([, { look }], i) => look === after.looks[i]),
     ])
-    const now = { terms: this.#terms, folders: tidy && folders === after.folders ? folders : '', sandboxes }
-    const text = JSON.stringify(now)
-    if (before === undefined ? Object.keys(sandboxes).length === 0 : text === JSON.stringify(before)) return
+    const text = this.#textOf(sealed, tidy && folders === after.folders ? folders : '')
+    if (text === before?.text || (before === undefined && sealed.size === 0)) return
     const path = this.#context.layout.seals
-    const empty = Object.keys(sandboxes).length === 0
-    const plan: Plan = [{ apply: empty ? { op: 'file.remove', path } : { op: 'file.write', path, text, how: 'replace' } }]
+    const plan: Plan = [{ apply: sealed.size === 0 ? { op: 'file.remove', path } : { op: 'file.write', path, text, how: 'replace' } }]
     await this.#context.mechanism.run(plan, signal).catch(ignoreFailure)
   }
 
-  #read(): Written | undefined {
+  #read(): Comparison['before'] {
     try {
-      const value: unknown = JSON.parse(readFileSync(this.#context.layout.seals, 'utf8'))
-      return seals(value) && value.terms === this.#terms ? value : undefined
+      const text = readFileSync(this.#context.layout.seals, 'utf8')
+      const value: unknown = JSON.parse(text.slice(0, text.indexOf('\n')))
+      return header(value) && value.terms === this.#terms ? { header: value, text } : undefined
     } catch {
       return undefined
     }
   }
 
+  #textOf(sealed: ReadonlyMap<string, Sealed>, folders: string): string {
+    const all = [...sealed.values()]
+    const first: Header = { terms: this.#terms, folders, names: [...sealed.keys()], looks: all.map(({ look }) => look) }
+    const half = Math.ceil(all.length / 2)
+    const inside = all.map(one => one.inside)
+    const lines = [first, all.map(({ outside }) => outside), inside.slice(0, half), inside.slice(half)]
+    return `${lines.map(line => JSON.stringify(line)).join('\n')}\n`
+  }
+
   /** The folder tells of what is written beside the record, the record's file of what somebody writes into it. */
-  #item({ name, endpoints, ports, netns }: SandboxRecord): Omit<Sealed, 'look'> {
+  #item({ name, endpoints, ports, netns }: SandboxRecord): Item {
     const { layout } = this.#context
     const claims = new Set(ports.map(({ protocol, hostPort }) => layout.portClaims(`${protocol}-${hostPort}`)))
     return {
-      files: [layout.sandbox(name), layout.sandboxRecord(name), ...claims],
-      links: endpoints.flatMap(({ hostIfname }) => hostIfname ?? []),
-      netns: netns.path,
-      inside: ['lo', ...endpoints.map(({ ifname }) => ifname)],
+      outside: {
+        files: [layout.sandbox(name), layout.sandboxRecord(name), ...claims],
+        links: endpoints.flatMap(({ hostIfname }) => hostIfname ?? []),
+      },
+      inside: { netns: netns.path, inside: ['lo', ...endpoints.map(({ ifname }) => ifname)] },
     }
   }
 
-  async #look(items: readonly Omit<Sealed, 'look'>[], signal?: AbortSignal) {
+  #lookAt(items: readonly Item[], signal?: AbortSignal) {
+    const outside = { items: items.map(one => one.outside) }
+    return this.#look(outside, [{ items: items.map(({ inside }) => inside) }], items.length, signal)
+  }
+
+  /** Links of the host, of which the kernel makes one list, and what is in namespaces are looked at by different threads, if they are many. */
+  async #look(outside: Wish, inside: readonly Wish[], count: number, signal?: AbortSignal) {
     const { mechanism, layout } = this.#context
-    const folders = {
-      files: [layout.networks, layout.sandboxes, layout.leases, layout.ports].concat(
-        list(layout.networks).map(file => join(layout.networks, file)),
-        list(layout.leases).map(id => layout.networkLeases(id)),
-      ),
-    }
-    const outside = [...items.map(({ files, links }): SurveyItem => ({ files, links })), folders]
-    const inside = items.map(({ netns, inside }): SurveyItem => ({ netns, inside }))
-    // Links of the host, of which the kernel makes one list, and what is in namespaces can be looked at by different threads.
-    const half = items.length < few ? items.length : Math.ceil(items.length / 2)
-    const surveys = [
-      { op: 'survey', items: outside, group: linkGroup } as const,
-      ...[inside.slice(0, half), inside.slice(half)]
-        .filter(({ length }) => length > 0)
-        .map(part => ({ op: 'survey', items: part }) as const),
-    ]
+    const files = [layout.networks, layout.sandboxes, layout.leases, layout.ports].concat(
+      list(layout.networks).map(file => join(layout.networks, file)),
+      list(layout.leases).map(id => layout.networkLeases(id)),
+    )
+    const steps = [{ ...outside, items: [...outside.items, { files }], group: linkGroup }, ...inside].map(wish => ({
+      apply: { op: 'survey', ...wish } as const,
+    }))
     const run = async (plan: Plan) => (await mechanism.run(plan, signal)) as readonly (readonly string[])[]
-    const steps = surveys.map(apply => ({ apply }))
-    const [outer = [], ...inner] = await (items.length < few
-      ? run(steps)
-      : Promise.all(steps.map(async step => (await run([step]))[0] ?? [])))
+    // Those inside first: they take longer.
+    const answers =
+      count < few
+        ? await run(steps)
+        : await Promise.all(steps.toReversed().map(async step => (await run([step]))[0] ?? [])).then(all => all.toReversed())
+    const [outer = [], ...inner] = answers
     const insides = inner.flat()
-    return {
-      looks: items.map((_, i) => (outer[i] && insides[i] ? `${outer[i]} ${insides[i]}` : '')),
-      folders: outer[items.length] ?? '',
-      otherLinks: (outer[items.length + 1] ?? '').split(' ').filter(Boolean),
-    }
+    const looks = Array.from({ length: count }, (_, i) => (outer[i] && insides[i] ? `${outer[i]} ${insides[i]}` : ''))
+    const [folders = '', otherLinks = ''] = outer.slice(-2)
+    return { looks, folders, otherLinks: otherLinks.split(' ').filter(Boolean) }
+  }
+}
+
+type Wish = Pick<Survey, 'items' | 'from'>
+
+/** All that is sealed; nothing, if the file isn't what was written. */
+function entriesOf(before: Comparison['before']): readonly (readonly [string, Sealed])[] {
+  if (before === undefined) return []
+  try {
+    const { names, looks } = before.header
+    const [outside, first, second] = before.text
+      .split('\n')
+      .slice(1, 4)
+      .map(line => JSON.parse(line) as readonly SurveyItem[])
+    const inside = [...(first ?? []), ...(second ?? [])]
+    return names.flatMap((name, i) => {
+      const [one, other, look] = [outside?.[i], inside[i], looks[i]]
+      return one && other && look ? [[name, { outside: one, inside: other, look }] as const] : []
+    })
+  } catch {
+    return []
   }
 }
 

@@ -79,6 +79,12 @@ state::FileLook ReadFileLook(Object &object) {
 
 program::Survey ReadSurvey(Object &object) {
   program::Survey op;
+  if (object.Has("from")) {
+    auto from = object.OptionalObject("from");
+    if (!from) return op;
+    op.from = {.path = from->String("path"), .line = from->U32("line")};
+    if (!from->Bad().empty()) object.MarkBad("from." + from->Bad());
+  }
   object.ForEachObject("items", [&](Object &one) {
     program::Survey::Item &item = op.items.emplace_back();
     const auto read = [&](const char *key, std::vector<std::string> &texts) {

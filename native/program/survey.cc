@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/json.h"
 #include "netns/namespace.h"
 #include "netns/visit.h"
 #include "rtnl/address.h"
@@ -159,9 +160,42 @@ bool AddFiles(Digest &digest, const std::vector<std::string> &files) {
   return true;
 }
 
-std::string NamesOfOthers(const Survey &op, std::uint32_t group, const std::vector<rtnl::Link> &links) {
+void ReadTexts(const json::Value &item, std::string_view key, std::vector<std::string> &texts) {
+  const json::Value *list = item.Find(key);
+  if (list == nullptr || list->kind != json::Kind::kArray) return;
+  for (const json::Value &one : list->items) texts.emplace_back(one.text);
+}
+
+std::vector<Survey::Item> ItemsOf(const Survey &op) {
+  std::vector<Survey::Item> items;
+  if (op.from) {
+    const auto sights = state::Run(state::FileLook{.paths = {op.from->path}, .known = {{std::string()}}});
+    const std::string text = sights && sights->front().text ? *sights->front().text : std::string();
+    std::size_t begin = 0;
+    for (std::uint32_t line = 0; line < op.from->line && begin != std::string::npos; ++line) {
+      begin = text.find('\n', begin);
+      if (begin != std::string::npos) ++begin;
+    }
+    const auto line = begin == std::string::npos ? std::string() : text.substr(begin, text.find('\n', begin) - begin);
+    const auto document = json::Parse(line);
+    if (document && document->Root().kind == json::Kind::kArray) {
+      for (const json::Value &value : document->Root().items) {
+        Survey::Item &item = items.emplace_back();
+        ReadTexts(value, "files", item.files);
+        ReadTexts(value, "links", item.links);
+        ReadTexts(value, "inside", item.inside);
+        const json::Value *netns = value.Find("netns");
+        if (netns != nullptr) item.netns.emplace(netns->text);
+      }
+    }
+  }
+  items.insert(items.end(), op.items.begin(), op.items.end());
+  return items;
+}
+
+std::string NamesOfOthers(const std::vector<Survey::Item> &items, std::uint32_t group, const std::vector<rtnl::Link> &links) {
   std::set<std::string_view> named;
-  for (const Survey::Item &item : op.items) named.insert(item.links.begin(), item.links.end());
+  for (const Survey::Item &item : items) named.insert(item.links.begin(), item.links.end());
   std::vector<std::string_view> others;
   for (const rtnl::Link &link : links) {
     if (link.group == group && !named.contains(link.name)) others.push_back(link.name);
@@ -177,8 +211,9 @@ std::string NamesOfOthers(const Survey &op, std::uint32_t group, const std::vect
 }  // namespace
 
 Result<std::vector<std::string>> Look(const Survey &op, netlink::Socket &host, int home, rtnl::Names &names) {
+  const std::vector<Survey::Item> items = ItemsOf(op);
   std::vector<rtnl::Link> links;
-  if (op.group || std::ranges::any_of(op.items, [](const auto &item) { return !item.links.empty(); })) {
+  if (op.group || std::ranges::any_of(items, [](const auto &item) { return !item.links.empty(); })) {
     auto listed = rtnl::List(host, rtnl::LinkList{.ns = {}, .name = {}, .master = {}, .partial_ok = true}, names);
     if (!listed) return std::unexpected(std::move(listed.error()));
     links = std::move(*listed);
@@ -190,9 +225,9 @@ Result<std::vector<std::string>> Look(const Survey &op, netlink::Socket &host, i
     by_index.emplace(link.index, &link);
   }
   std::vector<std::string> seen;
-  seen.reserve(op.items.size() + 1);
+  seen.reserve(items.size() + 1);
   bool away = false;
-  for (const Survey::Item &item : op.items) {
+  for (const Survey::Item &item : items) {
     Digest digest;
     bool good = AddFiles(digest, item.files);
     for (const std::string &name : item.links) {
@@ -209,7 +244,7 @@ Result<std::vector<std::string>> Look(const Survey &op, netlink::Socket &host, i
   if (away) {
     if (auto back = netns::GoHome(home); !back) return std::unexpected(std::move(back.error()));
   }
-  if (op.group) seen.push_back(NamesOfOthers(op, *op.group, links));
+  if (op.group) seen.push_back(NamesOfOthers(items, *op.group, links));
   return seen;
 }
 

@@ -20,6 +20,12 @@ struct Survey {
     std::optional<std::string> netns{};  // path of a namespace: addresses, routes, and its links of these names
     std::vector<std::string> inside{};
   };
+  // A line of a file, with an array of items in JSON: those that are in it are the first. None if there is no such line.
+  struct From {
+    std::string path;
+    std::uint32_t line = 0;
+  };
+  std::optional<From> from{};
   std::vector<Item> items{};
   std::optional<std::uint32_t>
       group{};  // and one more text: the names, with blanks between them, of links on the host that are in this group and in no item

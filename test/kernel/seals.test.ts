@@ -60,9 +60,8 @@ test('of what a netmode of another version or settings has found whole nothing i
   const text = await readFile(state('whole.json'), 'utf8')
   await run('ip', ['-n', 'two', 'route', 'delete', 'default'])
   await sealAll(machine, names) // has put it right
-  const { sandboxes, ...rest } = JSON.parse(text)
   await run('ip', ['-n', 'two', 'route', 'delete', 'default'])
-  await writeFile(state('whole.json'), JSON.stringify({ ...rest, sandboxes, terms: '[]' }))
+  await writeFile(state('whole.json'), text.replace(/"terms":"(\\.|[^"])*"/, '"terms":"[]"'))
   expect((await opsOfOpening()).filter(op => op === 'netns.open').length).toBeGreaterThanOrEqual(names.length)
   expect(await routesOf('two')).toContain('default via 10.9.0.1')
 })

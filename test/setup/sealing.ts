@@ -10,7 +10,7 @@ export async function sealAll(machine: PrivateHost, names: readonly string[]): P
   for (;;) {
     await (await open(machine)).close()
     const text = await readFile(join(machine.stateDir, 'whole.json'), 'utf8').catch(() => '{}')
-    const { folders = '', sandboxes = {} } = JSON.parse(text) as { folders?: string; sandboxes?: object }
-    if (folders !== '' && names.every(name => name in sandboxes)) return
+    const { folders = '', names: sealed = [] } = JSON.parse(text.split('\n')[0] ?? '') as { folders?: string; names?: readonly string[] }
+    if (folders !== '' && names.every(name => sealed.includes(name))) return
   }
 }
