@@ -1,5 +1,7 @@
 #include "program/survey.h"
 
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -21,12 +23,15 @@
 #include "netns/namespace.h"
 #include "netns/visit.h"
 #include "rtnl/address.h"
+#include "rtnl/dump.h"
 #include "rtnl/route.h"
 #include "state/look.h"
 
 namespace netmode::program {
 
 namespace {
+
+constexpr std::uint32_t kLoopback = 1;  // its index, in each namespace
 
 // FNV-1a. Nobody is kept out by it: who could make two states look the same could only spare himself a repair.
 class Digest {
@@ -89,17 +94,16 @@ void Add(Digest &digest, const rtnl::Link &link, const ByIndex &by_index) {
   }
 }
 
-// A request about a link of the calling thread's namespace; a lock of the kernel's that a list of links would wait for is not taken.
+// Of the calling thread's namespace. A list of links would wait for the kernel's lock of them, and have it wait.
 bool AddLink(Digest &digest, int socket, const std::string &name) {
   ifreq request{};
   if (name.size() >= sizeof request.ifr_name) return false;
   std::memcpy(request.ifr_name, name.data(), name.size());
   if (ioctl(socket, SIOCGIFFLAGS, &request) != 0) return false;
   digest.Add((request.ifr_flags & IFF_UP) != 0);
+  if (name == "lo") return true;
   if (ioctl(socket, SIOCGIFINDEX, &request) != 0) return false;
   digest.Add(request.ifr_ifindex);
-  if (ioctl(socket, SIOCGIFMTU, &request) != 0) return false;
-  digest.Add(request.ifr_mtu);
   if (ioctl(socket, SIOCGIFHWADDR, &request) != 0) return false;
   digest.Add(std::string_view(request.ifr_hwaddr.sa_data, sizeof request.ifr_hwaddr.sa_data));
   return true;
@@ -129,8 +133,22 @@ void Add(Digest &digest, const rtnl::Route &route) {
   }
 }
 
+// Of one family: for both at once the kernel takes its lock of all links.
+Result<std::vector<rtnl::Address>> Addresses(netlink::Socket &socket, std::uint8_t family) {
+  ifaddrmsg header{};
+  header.ifa_family = family;
+  netlink::Batch request;
+  request.Begin(RTM_GETADDR, NLM_F_DUMP, header, 0);
+  request.End();
+  std::vector<rtnl::Address> addresses;
+  const auto any = [](const rtnl::Address &) { return true; };
+  if (auto dumped = rtnl::DumpInto(socket, request, addresses, rtnl::ParseAddress, any); !dumped)
+    return std::unexpected(std::move(dumped.error()));
+  return addresses;
+}
+
 // The calling thread goes to the namespace and stays. false: it can't be told how it looks.
-bool AddNamespace(Digest &digest, const Survey::Item &item, rtnl::Names &names) {
+bool AddNamespace(Digest &digest, const Survey::Item &item) {
   const auto ns = netns::Open({.slot = {}, .path = item.netns});
   if (!ns) return false;
   struct stat file;
@@ -141,12 +159,16 @@ bool AddNamespace(Digest &digest, const Survey::Item &item, rtnl::Names &names) 
   for (const std::string &name : item.inside) {
     if (!AddLink(digest, socket->Fd(), name)) return false;
   }
-  const auto addresses = rtnl::List(*socket, rtnl::AddressList{}, names);
-  if (!addresses) return false;
-  for (const auto &one : *addresses) Add(digest, one);
-  const auto routes = rtnl::List(*socket, rtnl::RouteList{});
-  if (!routes) return false;
-  for (const auto &one : *routes) Add(digest, one);
+  for (const std::uint8_t family : {AF_INET, AF_INET6}) {
+    const auto addresses = Addresses(*socket, family);
+    if (!addresses) return false;
+    for (const auto &one : *addresses) Add(digest, one);
+    // Who has no address but the loopback's has no use for routes.
+    if (std::ranges::all_of(*addresses, [](const auto &one) { return one.link == kLoopback; })) continue;
+    const auto routes = rtnl::List(*socket, rtnl::RouteList{.ns = {}, .family = family == AF_INET ? 4U : 6U, .table = {}});
+    if (!routes) return false;
+    for (const auto &one : *routes) Add(digest, one);
+  }
   return true;
 }
 
@@ -237,7 +259,7 @@ Result<std::vector<std::string>> Look(const Survey &op, netlink::Socket &host, i
     }
     if (good && item.netns) {
       away = true;
-      good = AddNamespace(digest, item, names);
+      good = AddNamespace(digest, item);
     }
     seen.push_back(good ? digest.Text() : std::string());
   }
