@@ -655,6 +655,8 @@ export interface Host extends AsyncDisposable {
   readonly sandboxes: Collection<Sandbox, SandboxInfo> & {
     /** All or nothing. @throws EXISTS, NOT_FOUND (the network), ADDRESS_IN_USE, PORT_IN_USE, EXHAUSTED, CAPACITY */
     create(options: SandboxOptions, op?: Op): Promise<CreatedSandbox>
+    /** What there is, as plain data: as `list`, for who only wants to show it. Nothing is asked of the kernel. */
+    summaries(filter?: Filter, op?: Op): Promise<readonly SandboxSummary[]>
     /** Makes sandboxes beforehand, to be taken later; answers when all are ready. @throws as create */
     pool(options: PoolOptions, op?: Op): Promise<SandboxPool>
     /** Answers the names removed; goes on past failures, then throws an AggregateError of them. */
@@ -672,6 +674,9 @@ export interface Host extends AsyncDisposable {
   /** Waits for calls in flight and removes ephemeral sandboxes, nothing else. Idempotent. */
   close(): Promise<void>
 }
+
+/** A sandbox as it was when it was looked at. */
+export type SandboxSummary = Pick<Sandbox, 'id' | 'name' | 'mode' | 'netns' | 'labels' | 'ephemeral' | 'guest' | 'endpoints' | 'ports'>
 
 /** What `openHost` takes. */
 export interface OpenHostOptions extends Op {

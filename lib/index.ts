@@ -40,6 +40,7 @@ export type {
   SandboxInfo,
   SandboxOptions,
   SandboxPool,
+  SandboxSummary,
   SpawnInOptions,
   Subnet,
   SubnetStats,

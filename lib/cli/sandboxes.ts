@@ -1,5 +1,5 @@
 /** `netmode create`, `ps`, `inspect` and `rm`. */
-import type { Host, Op, PublishedPort, Sandbox, SandboxInfo } from '../contract.js'
+import type { Host, Op, PublishedPort, Sandbox, SandboxInfo, SandboxSummary } from '../contract.js'
 import { fail, invalid } from '../errors.js'
 import type { Fill } from './cli.js'
 import { filter, repeat } from './flags.js'
@@ -33,16 +33,16 @@ export const ps: Fill = (command, cli) => {
     .option('-q, --quiet', 'names only')
     .action(async (flags: { filter?: readonly string[]; quiet?: boolean }) => {
       const wanted = filter(flags.filter)
-      const sandboxes = await cli.withHost((host, op) => host.sandboxes.list(wanted, op), { repair: false })
+      const sandboxes = await cli.withHost((host, op) => host.sandboxes.summaries(wanted, op), { repair: false })
       const names = sandboxes.map(({ name }) => name)
       if (flags.quiet) cli.print(names, list(names))
-      else cli.print(sandboxes.map(summary), table(heading, sandboxes.map(row)))
+      else cli.print(sandboxes, table(heading, sandboxes.map(row)))
     })
 }
 
 const heading = ['NAME', 'MODE', 'NETWORKS', 'IPV4', 'IPV6', 'PORTS']
 
-function row({ name, mode, endpoints, ports }: Sandbox): readonly string[] {
+function row({ name, mode, endpoints, ports }: SandboxSummary): readonly string[] {
   const networks = endpoints.map(({ network }) => network)
   const ipv4 = endpoints.flatMap(one => one.ipv4?.address ?? [])
   const ipv6 = endpoints.flatMap(one => one.ipv6?.address ?? [])

@@ -10,6 +10,7 @@ import type {
   SandboxInfo,
   SandboxOptions,
   SandboxPool,
+  SandboxSummary,
 } from '../contract.js'
 import { fail, invalid } from '../errors.js'
 import type { Identity } from '../native.js'
@@ -27,7 +28,9 @@ import { poolOptions, sandboxOptions, type ValidSandboxOptions } from '../valida
 import { Changes } from './changes.js'
 import { PortCounters } from './counters.js'
 import { Creation } from './creation.js'
+import { publicEndpoint } from './endpoint.js'
 import { etcPaths } from './files.js'
+import { publicGuest } from './guest.js'
 import { sandboxInfo } from './inspect.js'
 import { openNamespace, slot } from './modes/mode.js'
 import { orderNamespace } from './namespace-order.js'
@@ -156,17 +159,29 @@ export class Sandboxes {
   }
 
   async list(filter?: Filter, { signal }: Op = {}): Promise<readonly Sandbox[]> {
+    const found = await this.#found(filter, signal)
+    const identities = await this.#identities(found)
+    return await Promise.all(found.map((record, i) => this.#handle(record, identities[i])))
+  }
+
+  async summaries(filter?: Filter, { signal }: Op = {}): Promise<readonly SandboxSummary[]> {
+    return (await this.#found(filter, signal)).map(record => {
+      const { id, name, mode, labels, ephemeral, guest, endpoints, ports } = record
+      const known = { id, name, mode, netns: this.netnsPath(record), labels, ephemeral: ephemeral !== undefined }
+      return { ...known, ...(guest && { guest: publicGuest(guest) }), endpoints: endpoints.map(publicEndpoint), ports }
+    })
+  }
+
+  async #found(filter: Filter | undefined, signal?: AbortSignal): Promise<readonly SandboxRecord[]> {
     const { name, mode, network, labels } = validFilter(filter)
     signal?.throwIfAborted()
     const { records } = await this.#store.sandboxes()
-    const found = records
+    return records
       .filter(isLive)
       .filter(record => name === undefined || record.name === name)
       .filter(record => mode === undefined || record.mode === mode)
       .filter(record => network === undefined || record.endpoints.some(endpoint => endpoint.network === network))
       .filter(record => hasLabels(record.labels, labels))
-    const identities = await this.#identities(found)
-    return await Promise.all(found.map((record, i) => this.#handle(record, identities[i])))
   }
 
   async inspect(name: string, { signal }: Op = {}): Promise<SandboxInfo> {

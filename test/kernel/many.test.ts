@@ -43,6 +43,21 @@ test('a list of many takes a few trips, and knows each namespace', async () => {
   expect(listed.at(-1)?.namespace.cookie).toBe(host.namespace.cookie)
 })
 
+test('summaries tell what a list tells, as plain data, and ask the kernel nothing', async () => {
+  await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24'] })
+  await host.sandboxes.create({ name: 'web', network: 'lan', publish: ['8080:80'], labels: { tier: 'front' } })
+  await host.sandboxes.create({ name: 'idle', network: 'none' })
+  await host.sandboxes.create({ name: 'near', network: 'host' })
+  const listed = await host.sandboxes.list()
+  const told = listed.map(({ id, name, mode, netns, labels, ephemeral, endpoints, ports }) => ({
+    ...{ id, name, mode, netns, labels, ephemeral },
+    ...{ endpoints, ports },
+  }))
+  expect(await trips(async () => expect(await host.sandboxes.summaries()).toEqual(told))).toBe(0)
+  expect((await host.sandboxes.summaries({ label: 'tier=front' })).map(({ name }) => name)).toEqual(['web'])
+  await expect(host.sandboxes.summaries({ nme: 'web' } as object)).rejects.toThrow('nme')
+})
+
 test('one whose namespace is gone is listed beside the others', async () => {
   for (const name of ['a', 'b', 'c']) await host.sandboxes.create({ name, network: 'none' })
   await run('ip', ['netns', 'delete', 'b'])
