@@ -73,7 +73,7 @@ export class NameService implements Public {
     const { records } = await this.#store.networks()
     const ids = records.filter(record => nameServersOf(record).length > 0).map(({ id }) => id)
     const holder = ids.length > 0 ? readHolder(this.#context.layout.nameServiceClaim) : undefined
-    if (holder === undefined || !isAlive(holder)) return this.ready(ids)
+    if (holder === undefined || !seemsAlive(holder)) return this.ready(ids)
     this.#soon = setImmediate(() => void this.ready(ids)).unref()
   }
 
@@ -149,6 +149,15 @@ export class NameService implements Public {
       this.#starting = undefined
       if (!this.#closed) this.#start().catch(() => {})
     })
+  }
+}
+
+/** What can't be told is found out by asking. */
+function seemsAlive(holder: string): boolean {
+  try {
+    return isAlive(holder)
+  } catch {
+    return false
   }
 }
 

@@ -104,8 +104,12 @@ export class Guard {
     if (!this.#settled || this.#watch === undefined || this.#blind !== undefined || this.#names !== undefined) return
     this.#namesSoon ??= setImmediate(() => {
       this.#watchNames()
-      const now = namespaceNames()
-      for (const name of this.#before) if (!now.has(name)) this.#lost.sandboxes.add(name)
+      try {
+        const now = namespaceNames()
+        for (const name of this.#before) if (!now.has(name)) this.#lost.sandboxes.add(name)
+      } catch (error) {
+        this.#blind ??= error
+      }
       this.#gather()
       if (this.#blind !== undefined) this.#rest(this.#blind)
     }).unref()

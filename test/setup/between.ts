@@ -83,6 +83,7 @@ export async function openBetween(
 /** Does a plan change anything but its locks? Plans that only look are left alone by the tests that break plans. */
 export function changes(plan: Plan): boolean {
   return plan.some(
-    ({ apply: { op } }) => !/^(lock|expect\.|sysctl\.get|netns\.(open|identify)|file\.look|survey|.*\.list|neighbor\.tables|nft\.rules)/.test(op),
+    ({ apply: { op } }) =>
+      !/^(lock|expect\.|sysctl\.get|netns\.(open|identify)|file\.look|survey|.*\.list|neighbor\.tables|nft\.rules)/.test(op),
   )
 }
