@@ -47,7 +47,9 @@ export class Recoverer {
   }
 
   async recover(signal?: AbortSignal): Promise<Recovery> {
-    const seen = await this.#seals.compare(signal)
+    const compared = await this.#seals.compare(signal)
+    // Whoever put it right: that is to be found, and told.
+    const seen = this.#upkeep.isRight ? compared : { ...compared, whole: new Set<string>(), all: false }
     if (!seen.all || !(await this.#isTidy(seen))) return this.#recover(seen, signal)
     const repaired = (await this.rebuildRuleset(signal)) ? ['ruleset'] : []
     const networks = await this.#upkeep.checkNetworks(signal)

@@ -10,6 +10,7 @@ import { packageFolder } from '../package-folder.js'
 import { linkGroup } from '../plan/link-group.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan, Survey, SurveyItem } from '../plan/op.js'
+import { ignoreMissing } from '../state/look.js'
 import type { SandboxRecord } from '../state/records.js'
 import * as shape from '../state/shape.js'
 
@@ -196,9 +197,13 @@ function isSealable({ phase, mode, ephemeral, guest, endpoints }: SandboxRecord)
 }
 
 function list(folder: string): readonly string[] {
-  return readdirSync(folder)
-    .filter(name => !name.startsWith('.'))
-    .sort()
+  try {
+    return readdirSync(folder)
+      .filter(name => !name.startsWith('.'))
+      .sort()
+  } catch (error) {
+    return ignoreMissing(error as NodeJS.ErrnoException) ?? []
+  }
 }
 
 function ignoreFailure(error: unknown): void {

@@ -104,6 +104,11 @@ export class Upkeep {
     return error === undefined ? undefined : { sandboxes: [...this.#failed.keys()], networks: this.#broken.size > 0, error }
   }
 
+  /** Has all that the last looks found been put right? */
+  get isRight(): boolean {
+    return this.#drifted.size === 0
+  }
+
   /** Looks at these sandboxes; answers the names of those that were put right. `immediate`: passes over who is at work. */
   async checkSandboxes(
     names: Iterable<string>,
