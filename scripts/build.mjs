@@ -5,7 +5,7 @@
 //
 // What the library uses of zod, commander, dns-packet and ipaddr.js is bundled: that makes an import several times faster. So does what V8
 // has made of the bundles before (code-cache.mjs).
-// `bindings` stays a dependency: it looks for the addon from the file that calls it.
+// So is `bindings`, which is told where the package is: to look for another package takes longer than to look for the addon.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -80,7 +80,7 @@ const externals = {
       kind === 'import-statement' && namespace === 'file' ? { path, namespace: 'external-module' } : undefined,
     )
     onLoad({ filter: /.*/, namespace: 'external-module' }, ({ path }) => {
-      if (path === 'bindings') return { contents: `export default options => require('bindings')(options)` }
+      if (path === 'bindings') return { contents: `export default options => require('bindings')(options)`, resolveDir: root }
       return { contents: kLazy.includes(path) ? lazyModule(path) : namedModule(path) }
     })
   },
@@ -109,7 +109,6 @@ async function bundle() {
       format: 'cjs',
       platform: 'node',
       target: 'node20.19',
-      external: ['bindings'],
       define: { 'import.meta.dirname': '__dirname' },
       plugins: [externals],
       legalComments: 'none',

@@ -67,7 +67,7 @@ function stage(real, folder) {
     readdirSync: (path, options) => (path === '/run/netns' ? ['one'] : fs.readdirSync(path, options)),
   }
   return name => {
-    if (name === 'bindings') return () => kAddon
+    if (name.endsWith('.node')) return kAddon
     return name === 'node:fs' ? files : real(name)
   }
 }
