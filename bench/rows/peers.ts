@@ -4,7 +4,8 @@ import { Ground } from '../ground.js'
 import { peers as all } from '../peers/all.js'
 import { Missing, type Peer, siteOf } from '../peers/peer.js'
 import { type Bar, barOf, type Figure, figures, type Result, type Row, type Scale } from '../row.js'
-import { ownRival, rest, sizes } from './growth.js'
+import { Yardstick } from '../yardstick.js'
+import { bareRival, ownRival, rest, sizes } from './growth.js'
 
 export const peers: Row = {
   name: 'peers',
@@ -13,6 +14,7 @@ export const peers: Row = {
   async measure(scale: Scale): Promise<Result> {
     if (!scale.peers) return { figures: [], bars: [], notes: ['not asked for'] }
     await using ground = await Ground.open()
+    await using yardstick = await Yardstick.on(ground)
     const notes: string[] = []
     const found: { readonly peer: Peer; readonly bar: number | undefined }[] = []
     for (const { start, bar } of all) {
@@ -26,9 +28,9 @@ export const peers: Row = {
       for (const size of new Set(sizes.map(one => scale.crowd(one)))) {
         await ground.crowd(size)
         const turns = { rounds: scale.samples(25), warmup: 2, rest }
-        const [ours, ...theirs] = await alternate([ownRival(ground), ...found.map(({ peer }) => peer)], turns)
-        if (!ours) continue
-        shown.push(...figures([ours, ...theirs], { beside: size }))
+        const [ours, bare, ...theirs] = await alternate([ownRival(ground), bareRival(yardstick), ...found.map(({ peer }) => peer)], turns)
+        if (!ours || !bare) continue
+        shown.push(...figures([ours, bare, ...theirs], { beside: size }))
         for (const [i, their] of theirs.entries()) {
           const bar = found[i]?.bar
           if (bar !== undefined) bars.push(barOf(`${their.who} to netmode, ${size} there`, their, ours, 'at least', bar))
