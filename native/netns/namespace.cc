@@ -77,7 +77,9 @@ std::atomic<std::uint64_t> prepared_mount = 0;
   if (filesystem.f_type != NSFS_MAGIC) return Fail(kNotANetns, "fstatfs", "not a network namespace");
   UniqueFd ns(open(("/proc/thread-self/fd/" + std::to_string(seen)).c_str(), O_RDONLY | O_CLOEXEC));
   if (!ns.Valid()) return FailErrno("open");
-  if (ioctl(ns.Get(), NS_GET_NSTYPE) != CLONE_NEWNET) return Fail(kNotANetns, "ioctl", "a namespace, but not a network namespace");
+  const int type = ioctl(ns.Get(), NS_GET_NSTYPE);
+  if (type < 0 && errno != ENOTTY) return FailErrno("ioctl");
+  if (type != CLONE_NEWNET) return Fail(kNotANetns, "ioctl", "a namespace, but not a network namespace");
   return ns;
 }
 
