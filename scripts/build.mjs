@@ -53,10 +53,11 @@ function namedModule(path) {
   return [`const module = require(${JSON.stringify(path)})`, ...exports].join('\n')
 }
 
-/** A module of functions that load the real one when they are called. */
+/** A module of functions that load the real one when they are called first: each `require` costs microseconds, loaded or not. */
 function lazyModule(path) {
-  const module = `require(${JSON.stringify(path)})`
-  if (path === 'node:cluster') return `export default { get isWorker() { return ${module}.isWorker } }`
+  const module = 'module()'
+  const loading = `let loaded; const module = () => (loaded ??= require(${JSON.stringify(path)}))`
+  if (path === 'node:cluster') return `${loading}; export default { get isWorker() { return ${module}.isWorker } }`
   const names = importedNames(path)
   const unknown = names.find(name => /^[A-Z]/.test(name) && !kLazyClasses.includes(name))
   if (unknown)
@@ -69,7 +70,7 @@ function lazyModule(path) {
          Object.defineProperty(${name}, Symbol.hasInstance, { value: it => it instanceof ${module}.${name} })`
       : `export function ${name}(...args) { return ${module}.${name}(...args) }`,
   )
-  return functions.join('\n')
+  return [loading, ...functions].join('\n')
 }
 
 /** How the bundle gets at modules that are not in it. None is imported: what import makes of a built-in module takes milliseconds. */

@@ -18,8 +18,8 @@ namespace netmode::bench {
 
 namespace {
 
-// Links of a group go in one deletion. No other program of the benchmark uses this number.
-constexpr std::uint32_t kGroup = 0x62656e63;
+// Links of a group go in one deletion: each program has a number of its own.
+std::uint32_t OwnGroup() { return 0x62000000U | static_cast<std::uint32_t>(getpid()); }
 
 [[nodiscard]] Result<void> Unname(const std::string &name) {
   const std::string path = "/run/netns/" + name;
@@ -107,11 +107,11 @@ Result<std::int64_t> BareCrowd::RemoveAll(std::size_t batch_size) {
     for (const Sample &sample : part) {
       batch.Begin(RTM_NEWLINK, 0, ifinfomsg{}, 0);
       batch.PutString(IFLA_IFNAME, sample.host_ifname);
-      batch.PutInteger(IFLA_GROUP, kGroup);
+      batch.PutInteger(IFLA_GROUP, OwnGroup());
       batch.End();
     }
     batch.Begin(RTM_DELLINK, 0, ifinfomsg{}, 0);
-    batch.PutInteger(IFLA_GROUP, kGroup);
+    batch.PutInteger(IFLA_GROUP, OwnGroup());
     batch.End();
     if (auto deleted = Execute(batch); !deleted) return std::unexpected(deleted.error());
     for (const Sample &sample : part) {

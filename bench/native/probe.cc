@@ -3,13 +3,15 @@
 //   threadCpu()     nanoseconds of CPU that the calling thread has used
 //   nativeHeap()    bytes in use of malloc's, over all arenas; V8's own heap is not among them
 //   watchTurns()    from now on, notes how much CPU of its thread each turn of the event loop uses; keeps no loop alive
-//   turns()         those since then, in nanoseconds; none are noted any more
+//   turns()         those since then, in nanoseconds, each followed by what of it was garbage collection; none are noted any more
 #include <malloc.h>
 #include <node_api.h>
 #include <uv.h>
+#include <v8.h>
 
 #include <cstdint>
 #include <ctime>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -24,14 +26,25 @@ std::int64_t ThreadCpu() {
 struct Watch {
   uv_prepare_t handle{};
   std::int64_t began = 0;
+  std::int64_t collection_began = 0;
+  std::int64_t collected = 0;
   std::vector<std::int64_t> turns;
 };
 Watch *watch = nullptr;
+
+void BeforeCollection(v8::Isolate * /*isolate*/, v8::GCType /*type*/, v8::GCCallbackFlags /*flags*/, void * /*data*/) {
+  watch->collection_began = ThreadCpu();
+}
+
+void AfterCollection(v8::Isolate * /*isolate*/, v8::GCType /*type*/, v8::GCCallbackFlags /*flags*/, void * /*data*/) {
+  watch->collected += ThreadCpu() - watch->collection_began;
+}
 
 // Runs before the loop waits: from one call to the next is one turn, with all that JavaScript did in it.
 void OnTurn(uv_prepare_t * /*handle*/) {
   const std::int64_t now = ThreadCpu();
   watch->turns.push_back(now - watch->began);
+  watch->turns.push_back(std::exchange(watch->collected, 0));
   watch->began = now;
 }
 
@@ -52,9 +65,13 @@ napi_value WatchTurns(napi_env env, napi_callback_info /*info*/) {
     watch = new Watch;
     uv_prepare_init(loop, &watch->handle);
     uv_unref(reinterpret_cast<uv_handle_t *>(&watch->handle));
+    v8::Isolate *isolate = v8::Isolate::GetCurrent();
+    isolate->AddGCPrologueCallback(BeforeCollection, nullptr);
+    isolate->AddGCEpilogueCallback(AfterCollection, nullptr);
   }
   watch->turns.clear();
-  watch->turns.reserve(1 << 16);
+  watch->turns.reserve(1 << 17);
+  watch->collected = 0;
   watch->began = ThreadCpu();
   uv_prepare_start(&watch->handle, OnTurn);
   return nullptr;

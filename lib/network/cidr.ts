@@ -27,7 +27,7 @@ export function parseIp(text: string, field = 'address'): Ip {
 }
 
 function readIp(text: string): Ip | undefined {
-  if (isIPv4(text)) return { family: 4, value: fromBytes(ipaddr.IPv4.parse(text).toByteArray()) }
+  if (isIPv4(text)) return { family: 4, value: fromBytes(text.split('.').map(Number)) }
   // A zone names an interface, which means nothing in another namespace.
   if (isIPv6(text) && !text.includes('%')) return { family: 6, value: fromBytes(ipaddr.IPv6.parse(hexadecimal(text)).toByteArray()) }
   return undefined

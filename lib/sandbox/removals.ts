@@ -10,9 +10,12 @@ import type { SandboxRecord } from '../state/records.js'
 import type { Store } from '../state/store.js'
 import { held } from './held.js'
 import { type Ground, removePlan } from './plans.js'
+import type { UnderWay } from './under-way.js'
 
 /** Links deleted in one wait. More hold the kernel's routing lock so long that others feel it. */
 const batchSize = 32
+/** So many while others are being made. */
+const smallBatchSize = 8
 
 interface Waiting {
   readonly name: string
@@ -27,14 +30,16 @@ export class Removals {
   readonly #store: Store
   readonly #networks: Networks
   readonly #ground: Ground
+  readonly #creating: UnderWay
   #waiting: Waiting[] = []
   #serving = false
 
-  constructor(context: Context, store: Store, networks: Networks, ground: Ground) {
+  constructor(context: Context, store: Store, networks: Networks, ground: Ground, creating: UnderWay) {
     this.#context = context
     this.#store = store
     this.#networks = networks
     this.#ground = ground
+    this.#creating = creating
   }
 
   /** false: was not there. */
@@ -48,7 +53,11 @@ export class Removals {
   async #serve(): Promise<void> {
     this.#serving = true
     await Promise.resolve() // those that are asked for in the same tick join
-    while (this.#waiting.length > 0) await this.#removeBatch(this.#waiting.splice(0, batchSize))
+    while (this.#waiting.length > 0) {
+      await this.#removeBatch(this.#waiting.splice(0, this.#creating.lately ? smallBatchSize : batchSize))
+      // A create takes the lock a few times over. One that has waited for this batch is not to wait for the next ones as well.
+      await this.#creating.endedSoon()
+    }
     this.#serving = false
   }
 

@@ -41,6 +41,7 @@ import type { PortRequest } from './port-grammar.js'
 import { Removals } from './removals.js'
 import { SandboxHandle } from './sandbox.js'
 import { Sockets } from './sockets.js'
+import { UnderWay } from './under-way.js'
 
 /** How often a plan is drawn up anew because another process was faster. Each time somebody got ahead, so the crowd bounds it. */
 const attempts = 1000
@@ -65,8 +66,7 @@ export class Sandboxes {
   readonly #pools = new Set<Pool>()
   /** Whose namespace was what at the last list, by the id of the sandbox. */
   #identified: ReadonlyMap<string, { readonly version: string; readonly identity: Identity }> = new Map()
-  /** Those on their way. */
-  readonly #creating = new Set<Promise<unknown>>()
+  readonly #creating = new UnderWay()
 
   constructor(context: Context, store: Store, networks: Networks, ground: Ground, process: NonNullable<SandboxRecord['ephemeral']>) {
     this.#context = context
@@ -75,19 +75,13 @@ export class Sandboxes {
     this.#ground = ground
     this.#ports = new PortChooser(context)
     this.#counters = new PortCounters(context.mechanism)
-    this.#removals = new Removals(context, store, networks, ground)
+    this.#removals = new Removals(context, store, networks, ground, this.#creating)
     this.changes = new Changes(context, store, networks, ground, this.#ports)
     this.#process = process
   }
 
-  async create(options: SandboxOptions, op: Op = {}): Promise<CreatedSandbox> {
-    const creating = this.#create(options, op)
-    this.#creating.add(creating)
-    try {
-      return await creating
-    } finally {
-      this.#creating.delete(creating)
-    }
+  create(options: SandboxOptions, op: Op = {}): Promise<CreatedSandbox> {
+    return this.#creating.add(this.#create(options, op))
   }
 
   async #create(options: SandboxOptions, { signal }: Op): Promise<CreatedSandbox> {
@@ -248,7 +242,7 @@ export class Sandboxes {
     // What of them can't be removed has no lock any more: the next openHost() takes care of it.
     await Promise.allSettled([...this.#pools].map(pool => pool.close()))
     while (this.#creating.size + this.#ephemeral.size > 0) {
-      await Promise.allSettled(this.#creating)
+      await this.#creating.ended()
       await this.removeAll([...this.#ephemeral])
     }
   }

@@ -175,3 +175,18 @@ test('however many are asked for at once, others have their turn of the event lo
   expect(begun).toHaveLength(12)
   expect(new Set(begun).size).toBe(12)
 })
+
+test('many that are removed while others are made go in small groups', async () => {
+  const names = Array.from({ length: 16 }, (_, i) => `box-${i}`)
+  for (const name of names) await host.sandboxes.create({ name, network: 'none' })
+  const groups: number[] = []
+  between.change = plan => {
+    const gone = plan.filter(({ apply }) => apply.op === 'folder.remove').length
+    if (gone > 0) groups.push(gone)
+    return plan
+  }
+  const made = host.sandboxes.create({ name: 'meanwhile', network: 'none' })
+  expect(await host.sandboxes.removeAll(names)).toEqual(names)
+  expect(groups[0]).toBe(8)
+  expect((await made).name).toBe('meanwhile')
+})
