@@ -15,7 +15,9 @@ fetch() {
   trap 'rm -rf "$work"' EXIT
   cd "$work"
   mkdir -p lists/partial cache
-  echo 'deb-src http://deb.debian.org/debian bookworm main' >sources.list
+  # From where this machine has its packages.
+  site=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' | awk '$1 == "bookworm" { print $2; exit }')
+  echo "deb-src $site bookworm main" >sources.list
   set -- -q -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=/dev/null \
     -o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root
   apt-get "$@" update >/dev/null
