@@ -278,9 +278,13 @@ function sorted<T>(items: readonly T[]): T[] {
   return keyed.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)).map(([, item]) => item)
 }
 
+/** What was found whole at the last opening: it describes nothing, and may be of sandboxes that are gone. */
+export const kSeals = 'whole.json'
+
 async function readTree(folder: string): Promise<Record<string, string>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
   const files = entries.filter(entry => entry.isFile()).map(entry => join(entry.parentPath, entry.name))
-  const contents = await Promise.all(files.sort().map(async file => [file.slice(folder.length + 1), await readFile(file, 'utf8')] as const))
+  const kept = files.filter(file => file !== join(folder, kSeals))
+  const contents = await Promise.all(kept.sort().map(async file => [file.slice(folder.length + 1), await readFile(file, 'utf8')] as const))
   return Object.fromEntries(contents)
 }

@@ -1,7 +1,7 @@
 /** A state folder in a form that can be compared. */
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Dump, PrivateHost } from './namespace.js'
+import { type Dump, kSeals, type PrivateHost } from './namespace.js'
 
 /**
  * Everything below a folder, by path: the text of files, `-> TARGET` for links (leases and port claims are links), `/` for folders.
@@ -11,9 +11,7 @@ export async function stateTree(folder: string): Promise<Readonly<Record<string,
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   const described = await Promise.all(
     entries
-      .filter(
-        ({ parentPath, name }) => parentPath !== join(folder, 'name-service') && join(parentPath, name) !== join(folder, 'whole.json'),
-      )
+      .filter(({ parentPath, name }) => parentPath !== join(folder, 'name-service') && join(parentPath, name) !== join(folder, kSeals))
       .map(async entry => {
         const path = join(entry.parentPath, entry.name)
         const what = entry.isDirectory() ? '/' : entry.isSymbolicLink() ? `-> ${await readlink(path)}` : await readFile(path, 'utf8')

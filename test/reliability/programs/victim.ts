@@ -21,7 +21,8 @@ export interface Answer {
 const [netns = '', stateDir = '', guard] = process.argv.slice(2)
 const host = await openHost({ netns, stateDir, repair: guard !== undefined, nameService: false })
 const all = { ...acts, ...repairs }
-await host.namespace.links.list() // starts a native thread
+// Starts all native threads, each with the socket that it keeps.
+await Promise.all(Array.from({ length: 16 }, () => host.namespace.links.list()))
 process.stdout.write('ready\n')
 
 for await (const line of createInterface(process.stdin)) {
