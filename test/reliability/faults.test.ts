@@ -17,6 +17,8 @@ const { describe, test } = requires('root', 'program:nft', 'program:g++')
 const errnos = ['EPERM', 'EEXIST', 'ENOMEM', 'ENOBUFS', 'EBUSY', 'ENOSPC', 'EMFILE', 'EINTR', 'EAGAIN'] as const
 // In the short form a prime apart, begun elsewhere for each operation, and every time with another errno.
 const stride = isLong ? 1 : 7
+/** Four threads, two protocols and two folders. */
+const mostKept = 4 * (2 + 2)
 
 let programs: Programs
 let machine: PrivateHost
@@ -60,7 +62,7 @@ describe('any system call fails in', () => {
     // Once undisturbed: what a process opens on first need is there then.
     await victim.act(name)
     await act.back(host)
-    const { fds, calls } = await victim.act(name)
+    const { open: usual, calls } = await victim.act(name)
     await act.back(host)
     let faults = 0
     const seen = new Map<string, number>()
@@ -73,7 +75,8 @@ describe('any system call fails in', () => {
           faults++
           seen.set(outcome.failed ?? 'none', (seen.get(outcome.failed ?? 'none') ?? 0) + 1)
         }
-        expect(outcome.fds, what).toBeLessThanOrEqual(fds) // a kept socket is given up when it has failed
+        expect(outcome.open.others, what).toBeLessThanOrEqual(usual.others)
+        expect(outcome.open.kept, what).toBeLessThanOrEqual(victim.before.kept + mostKept)
         if (outcome.failed) expect(outcome.failed, what).toMatch(/^ERR_NETMODE_/)
         // What has begun to go can't be put back: recovery takes it to its end.
         if (!act.adds || act.leaves) await host.recover()
@@ -84,6 +87,7 @@ describe('any system call fails in', () => {
       }
     }
     expect(faults).toBeGreaterThan(3)
+    expect(await victim.close()).toEqual(victim.before)
     if (act.adds) expect(await world()).toEqual(start)
     const codes = [...seen].map(([code, count]) => `${count} ${code.replace('ERR_NETMODE_', '')}`).join(', ')
     score(28, `errno injected in ${name}`, `${faults} faults, 0 leaks: ${codes}`)

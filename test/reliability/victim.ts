@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { PrivateHost } from '../setup/namespace.js'
 import { Program, type Programs } from '../setup/program.js'
 import type { ActName, RepairName } from './acts.js'
-import type { Answer } from './programs/victim.js'
+import type { Answer, Descriptors } from './programs/victim.js'
 
 const source = fileURLToPath(new URL('meddler.cc', import.meta.url))
 
@@ -32,27 +32,36 @@ export type Outcome = Answer & {
 export class Victim implements AsyncDisposable {
   readonly #program: Program
   readonly #meddler: Program
+  /** What it had open before the host was. */
+  readonly before: Descriptors
 
-  private constructor(program: Program, meddler: Program) {
+  private constructor(program: Program, meddler: Program, before: Descriptors) {
     this.#program = program
     this.#meddler = meddler
+    this.before = before
   }
 
   /** Starts one that has opened the host. */
   static async start(programs: Programs, machine: PrivateHost, ...more: readonly 'guard'[]): Promise<Victim> {
     const program = programs.start('victim', machine.netns, machine.stateDir, ...more)
-    await program.hear()
+    const before = JSON.parse(await program.hear()) as Descriptors
     const { LD_PRELOAD: _, ...env } = process.env
     const child: ChildProcess = spawn(meddler(), [String(program.process.pid), machine.stateDir], { stdio: 'pipe', env })
     const beside = new Program(child)
     await beside.hear()
-    return new Victim(program, beside)
+    return new Victim(program, beside, before)
   }
 
   /** Lets it do something while nobody disturbs it, or with one call failing (or all from there on). */
   async act(act: ActName | RepairName, order = 'fail/-1/0'): Promise<Outcome> {
     this.#program.say(JSON.stringify({ act, order }))
     return this.#outcome()
+  }
+
+  /** Lets it close the host; answers what is open then. */
+  async close(): Promise<Descriptors> {
+    this.#program.say(JSON.stringify({ act: 'close', order: 'fail/-1/0' }))
+    return (await this.#outcome()).open
   }
 
   async #outcome(): Promise<Outcome> {

@@ -1,8 +1,8 @@
 /**
  * Does to a host what it is told, line by line, with a meddler at its side: `victim NETNS STATEDIR [guard]`. A line is `{ act, order }`; before the
- * act the order goes to the meddler. Answers with `{ failed?, fired, fds, threads }`.
+ * act the order goes to the meddler. Answers with an `Answer`. The act `close` closes the host.
  */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readlinkSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { isNetmodeError, openHost } from '../../../lib/index.js'
 import { atRest } from '../../setup/at-rest.js'
@@ -15,18 +15,37 @@ export interface Answer {
   readonly undo?: number
   /** Was the place reached that the order was about? */
   readonly fired: boolean
-  readonly fds: number
+  readonly open: Descriptors
+}
+
+export interface Descriptors {
+  /** Sockets, and folders that are locked now and then: netmode keeps as many of each as plans have needed at once. */
+  readonly kept: number
+  readonly others: number
+}
+
+function descriptors(): Descriptors {
+  const targets = readdirSync('/proc/self/fd').map(fd => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`)
+    } catch {
+      return 'the folder that was listed'
+    }
+  })
+  const kept = targets.filter(target => target.startsWith('socket:') || target.startsWith(stateDir)).length
+  return { kept, others: targets.length - kept }
 }
 
 const [netns = '', stateDir = '', guard] = process.argv.slice(2)
+const lines = createInterface(process.stdin)
+const before = descriptors()
 const host = await openHost({ netns, stateDir, repair: guard !== undefined, nameService: false })
-const all = { ...acts, ...repairs }
-// Starts all native threads, each with the socket that it keeps.
-await Promise.all(Array.from({ length: 16 }, () => host.namespace.links.list()))
-process.stdout.write('ready\n')
+const all = { ...acts, ...repairs, close: { run: () => host.close() } }
+await host.namespace.links.list() // starts a native thread
+process.stdout.write(`${JSON.stringify(before)}\n`)
 
-for await (const line of createInterface(process.stdin)) {
-  const { act, order } = JSON.parse(line) as { act: ActName | RepairName; order: string }
+for await (const line of lines) {
+  const { act, order } = JSON.parse(line) as { act: ActName | RepairName | 'close'; order: string }
   let failed: Pick<Answer, 'failed' | 'undo'> = {}
   existsSync(`/meddle/${order}`)
   try {
@@ -36,7 +55,7 @@ for await (const line of createInterface(process.stdin)) {
   }
   const fired = existsSync('/meddle/off')
   await atRest()
-  const answer: Answer = { ...failed, fired, fds: readdirSync('/proc/self/fd').length }
+  const answer: Answer = { ...failed, fired, open: descriptors() }
   process.stdout.write(`${JSON.stringify(answer)}\n`)
 }
 process.exit(0)
