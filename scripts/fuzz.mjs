@@ -12,9 +12,19 @@ import { basename, join } from 'node:path'
 import { root } from './stamp.mjs'
 
 /** What each program is made of, beside its own source. */
-const kRtnl = ['address', 'bridge', 'bridge_port', 'family', 'link', 'link_list', 'neighbor', 'route', 'rule', 'verb'].map(
-  file => `rtnl/${file}`,
-)
+const kRtnl = [
+  'address',
+  'bridge',
+  'bridge_port',
+  'family',
+  'link',
+  'link_list',
+  'neighbor',
+  'neighbor_table',
+  'route',
+  'rule',
+  'verb',
+].map(file => `rtnl/${file}`)
 const kNetlink = ['base/inet', 'netlink/attributes', 'netlink/batch', 'netlink/reply', 'netlink/socket']
 const kPrograms = {
   json: ['base/json'],
