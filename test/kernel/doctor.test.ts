@@ -30,9 +30,14 @@ afterEach(async () => {
   await machine.remove()
 })
 
-/** What this kernel has anyway, and what others on the machine fill, is nobody's doing here. */
+/** What others on the machine fill is nobody's doing here. */
 const ownMachine = process.env.NETMODE_OWN_MACHINE === '1'
-const isOurs = ({ id }: Finding): boolean => id !== 'bridge-nf-call' && (ownMachine || !id.startsWith('neighbor-table-full'))
+const isHere = ({ id }: Finding): boolean => ownMachine || !id.startsWith('neighbor-table-full')
+/** Nor is what this kernel has anyway. */
+const isOurs = (finding: Finding): boolean => isHere(finding) && finding.id !== 'bridge-nf-call'
+/** The same in what `netmode doctor` prints. */
+const hereIn = (text: string): string =>
+  ownMachine ? text : text.replaceAll(/^\w+: .*\[neighbor-table-full-ipv[46]\]\n {2}remedy: .*\n/gm, '')
 
 async function findings(): Promise<readonly Finding[]> {
   return (await host.doctor()).filter(isOurs)
@@ -160,7 +165,7 @@ describe('the kernel', () => {
     const [finding] = (await host.doctor()).filter(({ id }) => id === 'bridge-nf-call')
     expect(finding).toMatchObject({ severity: 'warning', remedy: 'sysctl -w net.bridge.bridge-nf-call-iptables=0' })
     await follow(finding as Finding)
-    expect((await host.doctor()).filter(({ id }) => id === 'bridge-nf-call')).toEqual([])
+    expect((await host.doctor()).filter(isHere)).toEqual([])
   })
 
   test('connection tracking, nearly full and full', { timeout: 120_000 }, async () => {
@@ -362,7 +367,7 @@ describe('netmode doctor', () => {
     )
     await machine.run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
     const well = await outcome(command.start(machine, 'doctor'))
-    expect(well.stdout).not.toContain('forwarding-off')
+    expect(hereIn(well.stdout)).not.toMatch(/^error: /m)
     expect(well.status).toBe(/^error: /m.test(well.stdout) ? 1 : 0)
   })
 
@@ -371,7 +376,7 @@ describe('netmode doctor', () => {
     const args = ['--bounding-set', rest, '--inh-caps', rest, process.execPath, command.main, '--state-dir', machine.stateDir, 'doctor']
     const { status, stdout, stderr } = await outcome(machine.spawn('setpriv', args, { env: process.env }))
     expect({ status, stderr }).toEqual({ status: 1, stderr: '' })
-    expect(stdout).toMatch(new RegExp(`^error: This process lacks CAP_${name.toUpperCase()}, .*\\n {2}remedy: run as root, .*\\n`))
+    expect(hereIn(stdout)).toMatch(new RegExp(`^error: This process lacks CAP_${name.toUpperCase()}, .*\\n {2}remedy: run as root, .*\\n$`))
   })
 
   requires('root', 'program:iptables-legacy').test('sees that legacy iptables filters in its own namespace', async () => {
