@@ -16,6 +16,6 @@ export class NativeTrips implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#session.close()
+    this.#session.close(() => {})
   }
 }

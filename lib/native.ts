@@ -73,7 +73,8 @@ export interface NativeSession {
   order(like: JsonOf<Omit<NetnsCreate, 'op'>>): boolean
   /** No plan will come for it. */
   cancelOrder(): void
-  close(): void
+  /** `done` is called when its plans have ended, with what they do behind their answer, and nothing of it is open any more. */
+  close(done: () => void): void
 }
 
 /** The text of one of these. V8 writes it, and the addon reads it, in a fraction of the time that a look at every property would take. */

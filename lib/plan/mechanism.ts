@@ -120,7 +120,7 @@ export interface Mechanism {
   order(like: Pick<NetnsCreate, 'settings'>): () => void
   /** Subscribed when it returns; `onEvents` is called when there is something to take. @throws CLOSED, CAPACITY, KERNEL */
   watch(wish: WatchWish, onEvents: () => void): Watch
-  /** Waits for what is under way. */
+  /** Waits for what is under way, and what is done behind answers; nothing is open any more then. */
   close(): Promise<void>
 }
 
@@ -193,7 +193,7 @@ export class KernelMechanism implements Mechanism {
   async close(): Promise<void> {
     this.#closed = true
     await Promise.allSettled(this.#underWay)
-    this.#session.close()
+    await new Promise<void>(resolve => this.#session.close(resolve))
   }
 }
 

@@ -1,5 +1,7 @@
 #include "binding/session_object.h"
 
+#include <future>
+
 #include "base/json.h"
 #include "binding/object.h"
 #include "binding/plan_service.h"
@@ -95,6 +97,15 @@ void SessionObject::CancelOrder(const Napi::CallbackInfo &) {
   if (session_ != nullptr) session_->CancelOrder();
 }
 
-void SessionObject::Close(const Napi::CallbackInfo &) { session_.reset(); }
+void SessionObject::Close(const Napi::CallbackInfo &info) {
+  const auto done = info[0].As<Napi::Function>();
+  if (session_ == nullptr) {
+    done.Call({});
+    return;
+  }
+  const auto gone = std::make_shared<std::future<void>>(session_->Gone());
+  session_.reset();
+  info.Env().GetInstanceData<PlanService>()->RunBeside([gone] { gone->wait(); }, done);
+}
 
 }  // namespace netmode::binding

@@ -29,7 +29,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   Napi::Value Order(const Napi::CallbackInfo &info);
   // cancelOrder(): no plan will come for it.
   void CancelOrder(const Napi::CallbackInfo &info);
-  // close(): plans under way finish. Idempotent.
+  // close(done): plans under way finish, with what they do behind their answer; `done` is called when nothing is left open.
   void Close(const Napi::CallbackInfo &info);
 
   std::shared_ptr<program::Session> session_;

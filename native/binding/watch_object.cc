@@ -99,7 +99,9 @@ WatchObject::WatchObject(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Watc
     Napi::TypeError::New(env_, "malformed wish at " + object.Bad()).ThrowAsJavaScriptException();
     return;
   }
-  const auto session = SessionObject::Unwrap(info[0].As<Napi::Object>())->Opened();
+  const SessionObject *const wrapped = SessionObject::Unwrap(info[0].As<Napi::Object>());
+  if (wrapped == nullptr) return;  // another object, or a worker that is being terminated; the exception is thrown
+  const auto session = wrapped->Opened();
   if (session == nullptr) {
     Throw(env_, Error{.code = EBADF, .syscall = "watch", .detail = "the session is closed", .holder = {}, .offset = 0});
     return;
@@ -153,7 +155,8 @@ Napi::Value WatchObject::Take(const Napi::CallbackInfo &info) {
 
 void WatchObject::Hold(const Napi::CallbackInfo &info) {
   if (watcher_ == nullptr) return;
-  if (info[0].ToBoolean()) {
+  // Read, not coerced: a coercion fails in a worker that is being terminated.
+  if (info[0].IsBoolean() && info[0].As<Napi::Boolean>().Value()) {
     napi_ref_threadsafe_function(env_, wake_);
   } else {
     napi_unref_threadsafe_function(env_, wake_);

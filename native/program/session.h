@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -23,6 +24,8 @@ class Session {
   explicit Session(UniqueFd home) : home_(std::move(home)) {}
 
   [[nodiscard]] int Home() const noexcept { return home_.Get(); }
+  // Ready when nobody has the session any more, and all that it kept is closed.
+  [[nodiscard]] std::future<void> Gone() { return end_.gone.get_future(); }
 
   // Takes a kept socket of the protocol, or opens one: the calling thread must be in the host namespace. Give it back after use.
   [[nodiscard]] Result<netlink::Socket> Take(int protocol);
@@ -54,6 +57,16 @@ class Session {
     netlink::Socket socket;
   };
 
+  // Ahead of all else, so that it goes last.
+  struct End {
+    std::promise<void> gone;
+    End() = default;
+    End(const End &) = delete;
+    End &operator=(const End &) = delete;
+    ~End() { gone.set_value(); }
+  };
+
+  End end_;
   UniqueFd home_;
   std::mutex mutex_;
   std::vector<KeptSocket> kept_;

@@ -50,8 +50,11 @@ describe('a process with an open iterator', () => {
     expect(await program.end()).toBe(0)
   })
 
-  test('terminates workers that watch', async () => {
-    const program = start('threads')
+  test.each([
+    ['that watch', 'threads'],
+    ['in the middle of calls', 'calls'],
+  ])('terminates workers %s', async (_, how) => {
+    const program = start(how)
     expect(await program.hear()).toBe('done')
     expect(await program.end()).toBe(0)
   })

@@ -3,7 +3,9 @@ import { spawn } from 'node:child_process'
 import { readFile, rm } from 'node:fs/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import { openHost } from '../../lib/index.js'
+import { KernelMechanism } from '../../lib/plan/mechanism.js'
 import { open } from '../setup/between.js'
+import { descriptors } from '../setup/descriptors.js'
 import { freshHost, type PrivateHost } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { Program, Programs } from '../setup/program.js'
@@ -54,6 +56,20 @@ traced.test('the library starts no program', async () => {
   const calls = (await readFile(log, 'utf8')).split('\n').filter(line => /exec/.test(line))
   expect(calls).toEqual([expect.stringContaining(`execve("${process.execPath}"`)])
   await rm(log)
+})
+
+test('what is closed has nothing open, and what its plans do behind their answers is done', async () => {
+  await (await open(machine)).close()
+  await machine.ip('link', 'add', 'br7', 'type', 'bridge')
+  const mechanism = new KernelMechanism(machine.netns)
+  await mechanism.run([
+    { apply: { op: 'lock', path: machine.stateDir, mode: 'exclusive', gate: `${machine.stateDir}/networks` } },
+    // Takes the kernel a while.
+    { apply: { op: 'link.delete', links: [{ name: 'br7' }] }, when: 'behind' },
+  ])
+  await mechanism.close()
+  expect(descriptors().filter(path => path.startsWith('/run/'))).toEqual([])
+  await expect(machine.ip('link', 'show', 'br7')).rejects.toThrow('does not exist')
 })
 
 describe('a process that ends without closing its host', () => {

@@ -1,9 +1,10 @@
 /** Makes and removes sandboxes: `soak NETNS STATEDIR CYCLES LIVE`. Says how much it holds after a start, after the cycles, with many live, and without. */
-import { readdirSync, readlinkSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { openHost } from '../../../lib/index.js'
 import { atRest } from '../../setup/at-rest.js'
+import { descriptors } from '../../setup/descriptors.js'
 
 /** What a process holds. */
 export interface Footprint {
@@ -31,13 +32,9 @@ async function cycle(name: string): Promise<void> {
 
 function kinds(): Record<string, number> {
   const found: Record<string, number> = {}
-  for (const fd of readdirSync('/proc/self/fd')) {
-    try {
-      const kind = readlinkSync(`/proc/self/fd/${fd}`).replace(/^(socket|pipe|net):.*/, '$1')
-      found[kind] = (found[kind] ?? 0) + 1
-    } catch {
-      // the one by which they were listed
-    }
+  for (const target of descriptors()) {
+    const kind = target.replace(/^(socket|pipe|net):.*/, '$1')
+    found[kind] = (found[kind] ?? 0) + 1
   }
   return found
 }

@@ -2,10 +2,11 @@
  * Does to a host what it is told, line by line, with a meddler at its side: `victim NETNS STATEDIR [guard]`. A line is `{ act, order }`; before the
  * act the order goes to the meddler. Answers with an `Answer`. The act `close` closes the host.
  */
-import { existsSync, readdirSync, readlinkSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { isNetmodeError, openHost } from '../../../lib/index.js'
 import { atRest } from '../../setup/at-rest.js'
+import { descriptors } from '../../setup/descriptors.js'
 import { type ActName, acts, type RepairName, repairs } from '../acts.js'
 
 /** What came of an act. */
@@ -24,21 +25,15 @@ export interface Descriptors {
   readonly others: number
 }
 
-function descriptors(): Descriptors {
-  const targets = readdirSync('/proc/self/fd').map(fd => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`)
-    } catch {
-      return 'the folder that was listed'
-    }
-  })
+function opened(): Descriptors {
+  const targets = descriptors()
   const kept = targets.filter(target => target.startsWith('socket:') || target.startsWith(stateDir)).length
   return { kept, others: targets.length - kept }
 }
 
 const [netns = '', stateDir = '', guard] = process.argv.slice(2)
 const lines = createInterface(process.stdin)
-const before = descriptors()
+const before = opened()
 const host = await openHost({ netns, stateDir, repair: guard !== undefined, nameService: false })
 const all = { ...acts, ...repairs, close: { run: () => host.close() } }
 await host.namespace.links.list() // starts a native thread
@@ -55,7 +50,7 @@ for await (const line of lines) {
   }
   const fired = existsSync('/meddle/off')
   await atRest()
-  const answer: Answer = { ...failed, fired, open: descriptors() }
+  const answer: Answer = { ...failed, fired, open: opened() }
   process.stdout.write(`${JSON.stringify(answer)}\n`)
 }
 process.exit(0)
