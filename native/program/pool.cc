@@ -1,21 +1,32 @@
 #include "program/pool.h"
 
+#include <sched.h>
+
+#include <algorithm>
 #include <csignal>
+#include <utility>
 
 #include "netns/visit.h"
 
 namespace netmode::program {
+namespace {
 
+// Longer than a processor takes to wake.
+constexpr auto kLongWait = std::chrono::microseconds(300);
+constexpr int kTogether = 32;
+
+}  // namespace
 Pool::~Pool() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
+    for (Seat &seat : seats_) seat.wake.notify_one();
   }
-  wake_.notify_all();
   for (const pthread_t thread : threads_) pthread_join(thread, nullptr);
 }
 
-Result<void> Pool::Submit(std::shared_ptr<Job> job) {
+Result<void> Pool::Submit(std::shared_ptr<Job> job, Where where) {
+  Seat *called = nullptr;
   {
     const std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(job));
@@ -26,9 +37,53 @@ Result<void> Pool::Submit(std::shared_ptr<Job> job) {
         return started;
       }
     }
+    called = Call(*waiting_.back(), where);
   }
-  wake_.notify_one();
+  if (called != nullptr) called->wake.notify_one();
   return {};
+}
+
+// Where a thread wakes is up to the scheduler, and under KVM that takes a processor that sleeps for one that the hypervisor has taken away:
+// the thread comes to the one that woke it and waits there until that one has nothing to do. So it is told to keep away from it.
+void Pool::Seat::KeepFromHere() {
+  if (!allowed) {
+    cpu_set_t now;
+    if (pthread_getaffinity_np(thread, sizeof now, &now) != 0) return;
+    allowed = now;
+  }
+  cpu_set_t others = *allowed;
+  CPU_CLR(static_cast<std::size_t>(sched_getcpu()), &others);
+  if (CPU_COUNT(&others) > 0) pthread_setaffinity_np(thread, sizeof others, &others);
+}
+
+// The calling thread is the seat's.
+void Pool::Seat::GoAnywhere() {
+  if (const auto everywhere = std::exchange(allowed, std::nullopt)) sched_setaffinity(0, sizeof *everywhere, &*everywhere);
+}
+
+Pool::Seat *Pool::Call(Job &job, Where where) {
+  const auto found = std::ranges::find_if(seats_, [](const Seat &seat) { return seat.taken && !seat.called; });
+  if (found == seats_.end()) return nullptr;
+  found->called = true;
+  if (where == Where::kAnywhere) return &*found;
+  if (together_ > 0) {
+    --together_;
+  } else {
+    found->KeepFromHere();
+    job.apart = std::chrono::steady_clock::now();
+  }
+  return &*found;
+}
+
+void Pool::Wait(Seat &seat, std::unique_lock<std::mutex> &lock) {
+  ++idle_;
+  seat.taken = true;
+  while (!stop_ && waiting_.empty()) {
+    seat.wake.wait(lock);
+    seat.called = false;
+  }
+  seat.taken = false;
+  --idle_;
 }
 
 std::vector<std::shared_ptr<Job>> Pool::TakeFinished() {
@@ -60,20 +115,16 @@ Result<void> Pool::StartThread() {
 
 void Pool::Serve() {
   std::unique_lock lock(mutex_);
+  Seat &seat = seats_.emplace_back();
+  seat.thread = pthread_self();
   while (true) {
-    ++idle_;
-    wake_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
-    --idle_;
+    Wait(seat, lock);
     if (stop_) break;
     const std::shared_ptr<Job> job = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
-    if (job->task) {
-      job->task();
-      if (job->id != 0) Tell(job);
-    } else {
-      Carry(job);
-    }
+    seat.GoAnywhere();
+    Do(job);
     lock.lock();
     // A thread that could not get back home ends here; another is started for the next job.
     if (netns::Stranded()) {
@@ -84,12 +135,20 @@ void Pool::Serve() {
   }
 }
 
+void Pool::Do(const std::shared_ptr<Job> &job) {
+  if (!job->task) return Carry(job);
+  // Others are at work there.
+  if (job->apart && std::chrono::steady_clock::now() - *job->apart > kLongWait) together_ = kTogether;
+  job->task();
+  if (job->id != 0) Tell(job);
+}
+
 void Pool::Carry(const std::shared_ptr<Job> &job) {
   const auto beside = [this, session = job->session](std::function<void()> task) {
     auto other = std::make_shared<Job>();
     other->session = session;
     other->task = std::move(task);
-    static_cast<void>(Submit(std::move(other)));  // where it can't be, the offer is withdrawn in time
+    static_cast<void>(Submit(std::move(other), Where::kBeside));  // where it can't be, the offer is withdrawn in time
   };
   const auto run = std::make_shared<PlanRun>(
       PlanRun::Ground{.session = *job->session, .cancelled = job->cancelled, .beside = beside, .on_end = [this, job] { Finish(job); }},

@@ -2,14 +2,18 @@
 #pragma once
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -23,7 +27,8 @@ namespace netmode::program {
 struct Job {
   std::uint32_t id = 0;
   std::shared_ptr<Session> session;
-  std::function<void()> task;  // instead of the steps
+  std::function<void()> task;                                  // instead of the steps
+  std::optional<std::chrono::steady_clock::time_point> apart;  // when its thread was told to keep away from the one that asked
   std::vector<Step> steps;
   std::atomic<bool> cancelled = false;
   std::shared_ptr<PlanRun> run;  // while it runs
@@ -39,13 +44,30 @@ class Pool {
   Pool(const Pool &) = delete;
   Pool &operator=(const Pool &) = delete;
 
+  // Who is to do a job: `kBeside` while the caller goes on, so on another processor.
+  enum class Where { kAnywhere, kBeside };
   // Threads are started as they are needed. EAGAIN when not even one can be.
-  [[nodiscard]] Result<void> Submit(std::shared_ptr<Job> job);
+  [[nodiscard]] Result<void> Submit(std::shared_ptr<Job> job, Where where = Where::kAnywhere);
   // The jobs that have finished since the last call, in the order in which they did.
   [[nodiscard]] std::vector<std::shared_ptr<Job>> TakeFinished();
 
  private:
+  // Where a thread waits for work.
+  struct Seat {
+    std::condition_variable wake;
+    pthread_t thread{};
+    bool taken = false;                // it does wait
+    bool called = false;               // and is to come
+    std::optional<cpu_set_t> allowed;  // where it may run, while it is told to keep away from a processor
+
+    void KeepFromHere();
+    void GoAnywhere();
+  };
+
   void Serve();
+  void Do(const std::shared_ptr<Job> &job);
+  void Wait(Seat &seat, std::unique_lock<std::mutex> &lock);
+  [[nodiscard]] Seat *Call(Job &job, Where where);
   void Carry(const std::shared_ptr<Job> &job);
   void Finish(const std::shared_ptr<Job> &job);
   void Tell(const std::shared_ptr<Job> &job);
@@ -55,12 +77,13 @@ class Pool {
   const std::function<void()> on_done_;
 
   std::mutex mutex_;
-  std::condition_variable wake_;
   std::deque<std::shared_ptr<Job>> waiting_;
   std::vector<std::shared_ptr<Job>> finished_;
   std::vector<pthread_t> threads_;
+  std::list<Seat> seats_;  // of every thread there ever was
   std::size_t alive_ = 0;
   std::size_t idle_ = 0;
+  std::atomic<int> together_ = 0;  // so many more jobs are done wherever the scheduler likes: others are at work on the processors
   bool stop_ = false;
 };
 

@@ -1,13 +1,16 @@
 // The runner and the pool: order, undo, cancellation, and many plans at once (run under ThreadSanitizer as well).
 #include <doctest/doctest.h>
+#include <sched.h>
 #include <sys/stat.h>
 
 #include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <semaphore>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "netns/namespace.h"
 #include "netns/visit.h"
@@ -139,6 +142,38 @@ TEST_CASE("many plans at once all get an answer, and what waits when the pool en
       REQUIRE(pool.Submit(job));
     }
   }
+}
+
+TEST_CASE("whoever sleeps comes when there is work, and may go everywhere again where it was kept from a processor") {
+  cpu_set_t everywhere;
+  REQUIRE(sched_getaffinity(0, sizeof everywhere, &everywhere) == 0);
+  std::atomic<int> confined = 0;
+  std::counting_semaphore<> done(0);
+  Pool pool(3, [] {});
+  const auto submit = [&](Pool::Where where) {
+    auto job = std::make_shared<Job>();
+    job->task = [&] {
+      cpu_set_t mine;
+      if (sched_getaffinity(0, sizeof mine, &mine) != 0 || !CPU_EQUAL(&mine, &everywhere)) ++confined;
+      done.release();
+    };
+    REQUIRE(pool.Submit(job, where));
+  };
+  // One at a time, so that all of them sleep in between; then from several sides at once.
+  for (int i = 0; i < 2000; ++i) {
+    submit(i % 3 == 0 ? Pool::Where::kAnywhere : Pool::Where::kBeside);
+    done.acquire();
+  }
+  constexpr int kEach = 500;
+  std::vector<std::thread> askers;
+  for (int i = 0; i < 4; ++i) {
+    askers.emplace_back([&] {
+      for (int turn = 0; turn < kEach; ++turn) submit(Pool::Where::kBeside);
+    });
+  }
+  for (std::thread &asker : askers) asker.join();
+  for (int i = 0; i < 4 * kEach; ++i) done.acquire();
+  CHECK(confined == 0);
 }
 
 Report Create(Session &session, const std::string &name) {
