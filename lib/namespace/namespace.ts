@@ -4,7 +4,7 @@ import { errnoName, fail } from '../errors.js'
 import type { Identity, Output } from '../native.js'
 import type { Address, Link, Neighbor, Route } from '../plan/kernel-objects.js'
 import { type Mechanism, PlanFailure } from '../plan/mechanism.js'
-import type { LinkRef, Op, Slot } from '../plan/op.js'
+import type { LinkRef, Op, Slot, Step } from '../plan/op.js'
 import { translate } from '../plan/translate.js'
 import { namespaceRef } from '../validate/guards.js'
 import * as valid from '../validate/namespace-verbs.js'
@@ -44,7 +44,8 @@ export class Namespace implements PublicNamespace {
     },
     set: async (options, op) => {
       const { rename, ...verb } = valid.linkSet(options)
-      await this.#run([{ op: 'link.set', ...this.#ns, ...verb, ...(rename !== undefined && { name: rename }) }], op)
+      const down = rename !== undefined && verb.up === false && (await this.#isUp(verb.link, op)) ? [this.#takeDown(verb.link)] : []
+      await this.#run([...down, { op: 'link.set', ...this.#ns, ...verb, ...(rename !== undefined && { name: rename }) }], op)
       return this.#link(rename ?? verb.link.name, op)
     },
     move: async (options, op) => {
@@ -95,9 +96,20 @@ export class Namespace implements PublicNamespace {
     return this.#ref === undefined ? [] : [{ ...open(slot, this.#ref), inode: String(this.inode) } as Op]
   }
 
+  /** Ahead of a new name: kernels before 6.2 give none to a link that is up, and they give the name first and take the link down then. */
+  #takeDown(link: LinkRef): Step {
+    const set = { op: 'link.set', ...this.#ns, link } as const
+    return { apply: { ...set, up: false }, undo: { ...set, up: true } }
+  }
+
+  async #isUp({ name, index }: LinkRef, op?: CallOptions): Promise<boolean> {
+    const links = await this.#list<Link>({ op: 'link.list', ...this.#ns }, op)
+    return links.some(link => link.up && (index === undefined ? link.name === name : link.index === index))
+  }
+
   /** Runs the ops with the namespace open; answers the last one's output. */
-  async #run(ops: readonly Op[], { signal }: CallOptions = {}): Promise<Output> {
-    const steps = [...this.#open(), ...ops].map(apply => ({ apply }))
+  async #run(ops: readonly (Op | Step)[], { signal }: CallOptions = {}): Promise<Output> {
+    const steps = [...this.#open(), ...ops].map(one => ('op' in one ? { apply: one } : one))
     try {
       return (await this.#mechanism.run(steps, signal)).at(-1)
     } catch (error) {

@@ -16,6 +16,7 @@ import type { Step } from '../../lib/plan/op.js'
 import { requires } from '../setup/privilege.js'
 
 const { describe, test } = requires('root', 'program:nft')
+const beside = requires('root', 'program:nft', 'nftProtocolKeys')
 
 const { LD_PRELOAD: _, ...env } = process.env
 const nft = (...args: string[]): string => execFileSync('nft', args, { encoding: 'utf8', env })
@@ -100,7 +101,7 @@ afterEach(async () => {
 const undo = (steps: readonly Step[]): Step[] => steps.toReversed().flatMap(step => (step.undo ? [{ apply: step.undo }] : []))
 
 describe('the ruleset', () => {
-  test.each([
+  beside.test.each([
     ['as it is', table],
     ['without IPv6', tableSteps({ stateFolder: '/run/netmode/test', ip6: false })],
     ['without ::1', tableSteps({ stateFolder: '/run/netmode/test', loopback6: false })],

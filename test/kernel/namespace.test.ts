@@ -131,6 +131,11 @@ describe.each(places)('%s', (_, place) => {
     const read = await link(shell, 'v0')
     expect(read).not.toHaveProperty('master')
     expect(read).not.toHaveProperty('ifalias')
+    // A name that is taken: it is as it was, and not down.
+    await verbs.links.set({ link: 'v0', up: true })
+    await expect(verbs.links.set({ link: 'v0', up: false, rename: 'v1' })).rejects.toMatchObject({ code: 'ERR_NETMODE_EXISTS' })
+    expect(await link(shell, 'v0')).toMatchObject({ flags: expect.arrayContaining(['UP']) })
+    await verbs.links.set({ link: 'v0', up: false })
     // The index is the link; the name is what it is called for now.
     await shell.ip('link', 'set', 'v0', 'name', 'other')
     expect(await verbs.links.set({ link: v0, mtu: 1300, rename: 'v0' })).toMatchObject({ name: 'v0', mtu: 1300 })

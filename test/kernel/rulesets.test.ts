@@ -8,7 +8,7 @@ import { isLong, score } from '../reliability/scorecard.js'
 import { combinations } from '../setup/option-matrix.js'
 import { requires } from '../setup/privilege.js'
 
-const { test } = requires('root', 'program:nft')
+const { test } = requires('root', 'program:nft', 'nftProtocolKeys')
 
 /** Each seventh: no number of values that an option has divides it, so that every value comes along. In the long form all. */
 const sample = combinations().filter(({ steps, config }, i) => (isLong || i % 7 === 0) && steps && config.iptables)

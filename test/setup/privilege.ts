@@ -21,6 +21,8 @@ declare module 'vitest' {
  * - `userns`: anyone may make a user namespace, with namespaces of networks and mounts in it;
  * - `br_netfilter`: the kernel's bridge filter is loaded;
  * - `ownMachine`: nobody else is on this machine, so its kernel's limits may be changed: QEMU's (scripts/kernels.mjs);
+ * - `nftProtocolKeys`: the nft here can put in rules whose key begins with the protocol. 1.0.6 has them swap the bytes of that one byte, which
+ *   6.12.117 refuses (ours don't);
  * - `managers`: NetworkManager and firewalld, unpacked (scripts/setup.mjs --peers), and overlayfs to lay them over this system;
  * - `dockerd`: Docker, and a machine on which it can run containers, which another container is not (NETMODE_TEST_WITHOUT_DOCKER=1).
  */
@@ -32,6 +34,7 @@ export type Need =
   | 'userns'
   | 'dockerd'
   | 'managers'
+  | 'nftProtocolKeys'
   | `program:${string}`
   | `link:${string}`
   | '/dev/net/tun'
@@ -67,6 +70,16 @@ function canMakeLink(kind: string): boolean {
   return made
 }
 
+function canPutInProtocolKeys(): boolean {
+  if (!isPrivateRoot()) return false
+  const key = 'add rule inet probe one meta l4proto . th dport @keys'
+  const set = 'add set inet probe keys { type inet_proto . inet_service; flags interval; }'
+  const nft = (input: string): boolean => spawnSync('nft', ['-f', '-'], { input, stdio: ['pipe', 'ignore', 'ignore'] }).status === 0
+  const could = nft(`add table inet probe\n${set}\nadd chain inet probe one\n${key}\n`)
+  nft('delete table inet probe\n')
+  return could
+}
+
 /** Where scripts/peers/managers.mjs unpacks them. */
 export const managersFolder = fileURLToPath(new URL('../../build-peers/managers', import.meta.url))
 
@@ -77,6 +90,10 @@ function lacking(need: Need): { kind: 'privilege' | 'kernel'; text: string } | u
   if (need === 'br_netfilter') return existsSync('/proc/sys/net/bridge') ? undefined : { kind: 'kernel', text: 'br_netfilter' }
   if (need === 'ownMachine')
     return process.env.NETMODE_OWN_MACHINE === '1' ? undefined : { kind: 'kernel', text: 'a machine of its own (npm run test:kernels)' }
+  if (need === 'nftProtocolKeys')
+    return canPutInProtocolKeys()
+      ? undefined
+      : { kind: 'kernel', text: 'an nft whose rules with protocols in their keys this kernel takes' }
   if (need === 'userns')
     return spawnSync('unshare', ['-Urnm', 'true']).status === 0 ? undefined : { kind: 'kernel', text: 'user namespaces for anyone' }
   if (need === 'dockerd') {
