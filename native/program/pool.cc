@@ -13,7 +13,7 @@ namespace {
 
 // Longer than a processor takes to wake.
 constexpr auto kLongWait = std::chrono::microseconds(300);
-constexpr int kTogether = 32;
+constexpr auto kTogether = std::chrono::milliseconds(100);
 
 }  // namespace
 Pool::~Pool() {
@@ -66,11 +66,9 @@ Pool::Seat *Pool::Call(Job &job, Where where) {
   if (found == seats_.end()) return nullptr;
   found->called = true;
   if (where == Where::kAnywhere) return &*found;
-  if (together_ > 0) {
-    --together_;
-  } else {
+  if (const auto now = std::chrono::steady_clock::now(); now >= together_until_) {
     found->KeepFromHere();
-    job.apart = std::chrono::steady_clock::now();
+    job.apart = now;
   }
   return &*found;
 }
@@ -138,7 +136,10 @@ void Pool::Serve() {
 void Pool::Do(const std::shared_ptr<Job> &job) {
   if (!job->task) return Carry(job);
   // Others are at work there.
-  if (job->apart && std::chrono::steady_clock::now() - *job->apart > kLongWait) together_ = kTogether;
+  if (const auto now = std::chrono::steady_clock::now(); job->apart && now - *job->apart > kLongWait) {
+    const std::lock_guard lock(mutex_);
+    together_until_ = now + kTogether;
+  }
   job->task();
   if (job->id != 0) Tell(job);
 }

@@ -83,7 +83,7 @@ class Pool {
   std::list<Seat> seats_;  // of every thread there ever was
   std::size_t alive_ = 0;
   std::size_t idle_ = 0;
-  std::atomic<int> together_ = 0;  // so many more jobs are done wherever the scheduler likes: others are at work on the processors
+  std::chrono::steady_clock::time_point together_until_;  // so long jobs are done wherever the scheduler likes: the others are busy
   bool stop_ = false;
 };
 
