@@ -16,6 +16,7 @@ constexpr auto kLongWait = std::chrono::microseconds(300);
 constexpr auto kTogether = std::chrono::milliseconds(100);
 
 }  // namespace
+
 Pool::~Pool() {
   {
     const std::lock_guard lock(mutex_);

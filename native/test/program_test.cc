@@ -164,15 +164,17 @@ TEST_CASE("whoever sleeps comes when there is work, and may go everywhere again 
     submit(i % 3 == 0 ? Pool::Where::kAnywhere : Pool::Where::kBeside);
     done.acquire();
   }
+  constexpr int kAskers = 4;
   constexpr int kEach = 500;
   std::vector<std::thread> askers;
-  for (int i = 0; i < 4; ++i) {
+  askers.reserve(kAskers);
+  for (int i = 0; i < kAskers; ++i) {
     askers.emplace_back([&] {
       for (int turn = 0; turn < kEach; ++turn) submit(Pool::Where::kBeside);
     });
   }
   for (std::thread &asker : askers) asker.join();
-  for (int i = 0; i < 4 * kEach; ++i) done.acquire();
+  for (int i = 0; i < kAskers * kEach; ++i) done.acquire();
   CHECK(confined == 0);
 }
 
