@@ -671,7 +671,7 @@ export interface Host extends AsyncDisposable {
   stats(op?: Op): Promise<HostStats>
   doctor(op?: Op): Promise<readonly Finding[]>
   recover(op?: Op): Promise<Recovery>
-  /** Waits for calls in flight and removes ephemeral sandboxes, nothing else. Idempotent. */
+  /** Waits for calls in flight and removes ephemeral sandboxes, nothing else. It holds no descriptor any more then. Idempotent. */
   close(): Promise<void>
 }
 

@@ -64,7 +64,7 @@ bool PlanService::Order(const std::shared_ptr<program::Session> &session, netns:
   auto job = std::make_shared<program::Job>();
   job->session = session;
   job->task = [session] { session->MakeOrdered(); };
-  if (pool_->Submit(std::move(job), program::Pool::Where::kBeside)) return true;
+  if (pool_->Submit(std::move(job), program::Pool::Where::kApart)) return true;
   session->CancelOrder();
   return false;
 }

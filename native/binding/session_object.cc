@@ -103,9 +103,9 @@ void SessionObject::Close(const Napi::CallbackInfo &info) {
     done.Call({});
     return;
   }
-  const auto gone = std::make_shared<std::future<void>>(session_->Gone());
+  const std::shared_future<void> gone = session_->Gone();
   session_.reset();
-  info.Env().GetInstanceData<PlanService>()->RunBeside([gone] { gone->wait(); }, done);
+  info.Env().GetInstanceData<PlanService>()->RunBeside([gone] { gone.wait(); }, done);
 }
 
 }  // namespace netmode::binding

@@ -119,11 +119,12 @@ void Pool::Serve() {
   while (true) {
     Wait(seat, lock);
     if (stop_) break;
-    const std::shared_ptr<Job> job = std::move(waiting_.front());
+    std::shared_ptr<Job> job = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
     seat.GoAnywhere();
     Do(job);
+    job.reset();  // with what it was the last to hold: a session has much to close
     lock.lock();
     // A thread that could not get back home ends here; another is started for the next job.
     if (netns::Stranded()) {
@@ -150,7 +151,7 @@ void Pool::Carry(const std::shared_ptr<Job> &job) {
     auto other = std::make_shared<Job>();
     other->session = session;
     other->task = std::move(task);
-    static_cast<void>(Submit(std::move(other), Where::kBeside));  // where it can't be, the offer is withdrawn in time
+    static_cast<void>(Submit(std::move(other), Where::kApart));  // where it can't be, the offer is withdrawn in time
   };
   const auto run = std::make_shared<PlanRun>(
       PlanRun::Ground{.session = *job->session, .cancelled = job->cancelled, .beside = beside, .on_end = [this, job] { Finish(job); }},

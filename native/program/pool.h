@@ -44,8 +44,8 @@ class Pool {
   Pool(const Pool &) = delete;
   Pool &operator=(const Pool &) = delete;
 
-  // Who is to do a job: `kBeside` while the caller goes on, so on another processor.
-  enum class Where { kAnywhere, kBeside };
+  // `kApart`: on another processor than the caller's, who goes on meanwhile.
+  enum class Where { kAnywhere, kApart };
   // Threads are started as they are needed. EAGAIN when not even one can be.
   [[nodiscard]] Result<void> Submit(std::shared_ptr<Job> job, Where where = Where::kAnywhere);
   // The jobs that have finished since the last call, in the order in which they did.

@@ -25,7 +25,7 @@ class Session {
 
   [[nodiscard]] int Home() const noexcept { return home_.Get(); }
   // Ready when nobody has the session any more, and all that it kept is closed.
-  [[nodiscard]] std::future<void> Gone() { return end_.gone.get_future(); }
+  [[nodiscard]] std::shared_future<void> Gone() { return end_.gone.get_future().share(); }
 
   // Takes a kept socket of the protocol, or opens one: the calling thread must be in the host namespace. Give it back after use.
   [[nodiscard]] Result<netlink::Socket> Take(int protocol);

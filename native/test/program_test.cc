@@ -161,7 +161,7 @@ TEST_CASE("whoever sleeps comes when there is work, and may go everywhere again 
   };
   // One at a time, so that all of them sleep in between; then from several sides at once.
   for (int i = 0; i < 2000; ++i) {
-    submit(i % 3 == 0 ? Pool::Where::kAnywhere : Pool::Where::kBeside);
+    submit(i % 3 == 0 ? Pool::Where::kAnywhere : Pool::Where::kApart);
     done.acquire();
   }
   constexpr int kAskers = 4;
@@ -170,7 +170,7 @@ TEST_CASE("whoever sleeps comes when there is work, and may go everywhere again 
   askers.reserve(kAskers);
   for (int i = 0; i < kAskers; ++i) {
     askers.emplace_back([&] {
-      for (int turn = 0; turn < kEach; ++turn) submit(Pool::Where::kBeside);
+      for (int turn = 0; turn < kEach; ++turn) submit(Pool::Where::kApart);
     });
   }
   for (std::thread &asker : askers) asker.join();

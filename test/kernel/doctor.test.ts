@@ -33,7 +33,7 @@ afterEach(async () => {
 /** What others on the machine fill is nobody's doing here. */
 const ownMachine = process.env.NETMODE_OWN_MACHINE === '1'
 const isHere = ({ id }: Finding): boolean => ownMachine || !id.startsWith('neighbor-table-full')
-/** Nor is what this kernel has anyway. */
+/** What this kernel has anyway is nobody's doing either. */
 const isOurs = (finding: Finding): boolean => isHere(finding) && finding.id !== 'bridge-nf-call'
 /** The same in what `netmode doctor` prints. */
 const hereIn = (text: string): string =>
