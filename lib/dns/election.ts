@@ -3,7 +3,7 @@
  * however that comes; then one of them is next. By the same connection they ask it to take notice of what they have made.
  */
 import { once } from 'node:events'
-import { closeSync, openSync, readdirSync, unlinkSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { errnoName } from '../errors.js'
@@ -60,7 +60,7 @@ export class Election {
       if (error instanceof PlanFailure && error.op.op === 'claim' && errnoName(error.errno) === 'EEXIST') return undefined
       throw error
     }
-    await sweep(this.#layout.nameService)
+    sweep(this.#layout.nameService)
     return new Claim(desk, async () => {
       await this.#mechanism.run([{ apply: { op: 'release', path, holder: name } }])
     })
@@ -143,7 +143,7 @@ export class Line {
     })
   }
 
-  /** undefined: nobody listens there, so the holder is dead. */
+  /** undefined: nobody listens there, so the holder is dead, or it died before it answered. */
   static async open(folder: string, holder: string): Promise<Line | undefined> {
     const fd = openSync(folder, 'r')
     const socket = createConnection({ path: place(fd, holder) })
@@ -152,7 +152,7 @@ export class Line {
       return new Line(socket.unref())
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (code === 'ECONNREFUSED' || code === 'ENOENT') return undefined
+      if (code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ECONNRESET') return undefined
       throw error
     } finally {
       closeSync(fd)
@@ -188,14 +188,12 @@ function place(folder: number, name: string): string {
   return `/proc/self/fd/${folder}/${name}${ending}`
 }
 
-/** Sockets of processes that are dead. */
-async function sweep(folder: string): Promise<void> {
-  for (const file of readdirSync(folder).filter(name => name.endsWith(ending))) {
-    if (isAlive(file)) continue
-    try {
-      unlinkSync(join(folder, file))
-    } catch {
-      // another one was faster
-    }
+/** Takes away sockets of processes that are dead. What can't be taken away now is left to the next. */
+function sweep(folder: string): void {
+  try {
+    for (const file of readdirSync(folder).filter(name => name.endsWith(ending)))
+      if (!isAlive(file)) rmSync(join(folder, file), { force: true })
+  } catch {
+    // The claim is ours all the same.
   }
 }

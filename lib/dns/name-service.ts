@@ -104,7 +104,7 @@ export class NameService implements Public {
     this.#line?.close()
     this.#server?.close()
     await this.#claim?.close()
-    for (const { reject } of this.#waiting.splice(0)) reject(fail('CLOSED', 'This host has been closed'))
+    this.#turnAway(fail('CLOSED', 'This host has been closed'))
     this.#server = undefined
     this.#line = undefined
     this.#soon = undefined
@@ -142,12 +142,17 @@ export class NameService implements Public {
     for (const { resolve } of this.#waiting.splice(0)) resolve()
   }
 
+  /** Their turn won't come. */
+  #turnAway(error: unknown): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(error)
+  }
+
   #wait(line: Line): void {
     this.#line = line
     void line.ended.then(() => {
       this.#line = undefined
       this.#starting = undefined
-      if (!this.#closed) this.#start().catch(() => {})
+      if (!this.#closed) this.#start().catch(error => this.#turnAway(error))
     })
   }
 }

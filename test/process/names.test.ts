@@ -1,6 +1,10 @@
 /** Which process serves names, and what becomes of them when it ends. */
+import { readdirSync, readFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
+import { Line } from '../../lib/dns/election.js'
+import { readHolder } from '../../lib/dns/holder.js'
 import { type Host, openHost } from '../../lib/index.js'
 import { namePort } from '../../lib/network/name-servers.js'
 import { open } from '../setup/between.js'
@@ -31,6 +35,19 @@ afterEach(async () => {
 })
 
 const start = (): Program => programs.start('names', machine.netns, machine.stateDir)
+
+/** The states its threads are in (proc(5)), but for those that end just now. */
+function threads({ process: { pid } }: Program): string[] {
+  const folder = `/proc/${pid}/task`
+  const states = readdirSync(folder).map(task => {
+    try {
+      return /\) (\w)/.exec(readFileSync(`${folder}/${task}/stat`, 'utf8'))?.[1]
+    } catch {
+      return undefined
+    }
+  })
+  return [...new Set(states.filter(state => state !== undefined))]
+}
 
 /** Ends in good order. */
 async function end(program: Program): Promise<void> {
@@ -82,6 +99,19 @@ test('of a crowd exactly one serves, whoever of them is killed', async () => {
   }
   expect(await dug(web, 'web')).toEqual(['10.9.0.2'])
   await end(server)
+})
+
+test('one that dies while it is called is dead, and the caller is next', async () => {
+  const server = start()
+  expect(await server.hear()).toBe('serving')
+  const folder = join(machine.stateDir, 'name-service')
+  const holder = readHolder(join(folder, 'server')) as string
+  server.process.kill('SIGSTOP') // it accepts nobody
+  await expect.poll(() => threads(server)).toEqual(['T'])
+  const line = Line.open(folder, holder)
+  server.process.kill('SIGKILL')
+  while (threads(server).some(state => state !== 'Z')) {} // without a turn of the event loop, where the answer is heard
+  expect(await line).toBeUndefined()
 })
 
 test('what a waiting process makes is served when it has been made', async () => {
