@@ -2,7 +2,7 @@
 
 import { openHostWith } from '../../lib/host.js'
 import { type Host, type OpenHostOptions, openHost } from '../../lib/index.js'
-import { type Mechanism, stepsOf } from '../../lib/plan/mechanism.js'
+import { type Mechanism, stepsOf, type Watch } from '../../lib/plan/mechanism.js'
 import type { Op, Plan } from '../../lib/plan/op.js'
 import type { PrivateHost } from './namespace.js'
 
@@ -13,6 +13,8 @@ export class Between implements Mechanism {
   /** What becomes of the next plans. */
   change: (plan: Plan) => Plan = plan => plan
   readonly #real: Mechanism
+  /** A process that is dead watches nothing. */
+  readonly #watches = new Set<Watch>()
   #deathAfter: number | undefined
   #died: { readonly resolve: (plan: Plan) => void; readonly reject: (error: unknown) => void } | undefined
 
@@ -41,11 +43,16 @@ export class Between implements Mechanism {
 
   #die(plan: Plan): Promise<never> {
     const done = plan.slice(0, this.#deathAfter).map(({ apply }) => ({ apply }))
+    for (const watch of this.#watches) watch.close()
     this.#real.run(done).then(() => this.#died?.resolve(plan), this.#died?.reject)
     return new Promise(() => {})
   }
 
-  watch: Mechanism['watch'] = (wish, onEvents) => this.#real.watch(wish, onEvents)
+  watch: Mechanism['watch'] = (wish, onEvents) => {
+    const watch = this.#real.watch(wish, onEvents)
+    this.#watches.add(watch)
+    return watch
+  }
 
   close(): Promise<void> {
     return this.#real.close()
