@@ -14,12 +14,13 @@ namespace netmode::netns {
 
 namespace {
 
-constexpr std::string_view kRoot = "/proc/sys/";
+constexpr std::string_view kProc = "/proc/";
+constexpr std::string_view kRoot = "sys/";
 constexpr std::string_view kBlank = " \t\n";
 // The longest value that the kernel prints in one read.
 constexpr std::size_t kMaxValue = 4096;
 
-// The path of a key. A key comes from the user: it must not lead out of net/.
+// The path of a key in a mount of proc. A key comes from the user: it must not lead out of net/.
 [[nodiscard]] Result<std::string> PathOf(std::string_view key) {
   bool good = key.starts_with("net/") && !key.contains('\0');
   for (std::string_view rest = key; good && !rest.empty();) {
@@ -52,6 +53,8 @@ constexpr std::size_t kMaxValue = 4096;
   return Normal({text.data(), static_cast<std::size_t>(length)});
 }
 
+[[nodiscard]] std::string InProc(const std::string &path) { return std::string(kProc) + path; }
+
 struct CloseFolder {
   void operator()(DIR *folder) const { closedir(folder); }
 };
@@ -61,20 +64,21 @@ struct CloseFolder {
 Result<std::string> ReadSysctl(const std::string &key) {
   const auto path = PathOf(key);
   if (!path) return std::unexpected(path.error());
-  const UniqueFd file(open(path->c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd file(open(InProc(*path).c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.Valid()) return FailErrno("open", key);
   return ReadValue(file.Get(), key);
 }
 
-Result<std::optional<std::string>> WriteSysctl(const std::string &key, const std::string &value) {
-  const auto path = PathOf(key);
-  if (!path) return std::unexpected(path.error());
-  UniqueFd file(open(path->c_str(), O_RDWR | O_CLOEXEC));
+Result<std::optional<std::string>> WriteSysctl(const std::string &key, const std::string &value, int proc) {
+  const auto below = PathOf(key);
+  if (!below) return std::unexpected(below.error());
+  const std::string path = proc == kNoProc ? InProc(*below) : *below;
+  UniqueFd file(openat(proc, path.c_str(), O_RDWR | O_CLOEXEC));
   std::optional<Error> denied;
   if (!file.Valid()) {
     denied = FailErrno("open", key).error();
     if (denied->code != EROFS && denied->code != EACCES) return std::unexpected(*std::move(denied));
-    file.Reset(open(path->c_str(), O_RDONLY | O_CLOEXEC));
+    file.Reset(openat(proc, path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file.Valid()) return std::unexpected(*std::move(denied));
   }
   auto before = ReadValue(file.Get(), key);
@@ -94,7 +98,7 @@ Result<std::vector<Setting>> Overridden(const std::string &key, const std::strin
   if (*current == Normal(value)) return settings;
 
   const std::string folder = four ? "net/ipv4/conf" : "net/ipv6/conf";
-  const std::unique_ptr<DIR, CloseFolder> links(opendir(std::string(kRoot).append(folder).c_str()));
+  const std::unique_ptr<DIR, CloseFolder> links(opendir(InProc(std::string(kRoot).append(folder)).c_str()));
   if (links == nullptr) return FailErrno("opendir", folder);
   std::vector<std::string> keys;
   if (four) keys.emplace_back("net/ipv4/conf/all/accept_redirects");

@@ -28,9 +28,11 @@ struct SysctlGet {
 // As `sysctl -n KEY`: without the newline, fields apart by one space. ENOENT: no such key. EINVAL: not a key under net/.
 [[nodiscard]] Result<std::string> ReadSysctl(const std::string &key);
 
+inline constexpr int kNoProc = -1;
+
 // As `sysctl -w KEY=VALUE`. Answers the value that was there, or nothing if it was the same and nothing was written. A read-only
-// /proc/sys is no failure if the value is right already.
-[[nodiscard]] Result<std::optional<std::string>> WriteSysctl(const std::string &key, const std::string &value);
+// /proc/sys is no failure if the value is right already. `proc`: a mount of it to use instead of /proc.
+[[nodiscard]] Result<std::optional<std::string>> WriteSysctl(const std::string &key, const std::string &value, int proc = kNoProc);
 
 struct Setting {
   std::string key;

@@ -5,6 +5,7 @@
 #include "base/unique_fd.h"
 #include "netlink/socket.h"
 #include "netns/namespace.h"
+#include "netns/sysctl_view.h"
 
 namespace netmode::program {
 
@@ -15,6 +16,6 @@ struct Fresh {
 };
 
 // As `op` wants it but for the name. The calling thread goes there and comes back to `home`, or netns::Stranded() says so.
-[[nodiscard]] Result<Fresh> MakeFresh(const netns::NetnsCreate &op, int home);
+[[nodiscard]] Result<Fresh> MakeFresh(const netns::NetnsCreate &op, int home, netns::SysctlView &sysctls);
 
 }  // namespace netmode::program

@@ -121,6 +121,7 @@ void Runner::Behind() {
   }
   if (!report_.failure) Flush();
   GoHome();
+  session_.Sysctls().Renew();
 }
 
 void Runner::GoHome() {

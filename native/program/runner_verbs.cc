@@ -48,7 +48,7 @@ Result<Output> Runner::Do(const netns::NetnsCreate &op) {
   // One that is to be kept is nobody's hurry: the one that was ordered is for somebody else.
   auto fresh = op.name ? session_.TakeOrdered(op) : std::nullopt;
   if (!fresh) {
-    auto made = MakeFresh(op, session_.Home());
+    auto made = MakeFresh(op, session_.Home(), session_.Sysctls());
     inside_ = kHost;
     if (!made) return std::unexpected(std::move(made.error()));
     fresh = std::move(*made);

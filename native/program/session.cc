@@ -58,7 +58,7 @@ void Session::MakeOrdered() {
     stage_ = Stage::kMaking;
     like = like_;
   }
-  auto fresh = MakeFresh(like, Home());
+  auto fresh = MakeFresh(like, Home(), sysctls_);
   std::unique_lock lock(mutex_);
   const auto next = std::exchange(next_, nullptr);
   const bool keep = !std::exchange(unwanted_, false) && !next && fresh;

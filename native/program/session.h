@@ -38,6 +38,9 @@ class Session {
   // What plans leave for later ones.
   [[nodiscard]] Reserve &Kept() noexcept { return reserve_; }
 
+  // For the settings of namespaces that are made.
+  [[nodiscard]] netns::SysctlView &Sysctls() noexcept { return sysctls_; }
+
   // To make a namespace takes the kernel about as long as all that has to be done before it is needed, so the two may overlap. One at
   // a time: Order() says what it is to be like (false: one is ordered already), MakeOrdered() makes it on a thread of the pool. A plan
   // waits for it with TakeOrdered() (nothing where none of that likeness is ordered or it could not be made), or leaves with
@@ -72,6 +75,7 @@ class Session {
   std::vector<KeptSocket> kept_;
   std::multimap<std::string, UniqueFd> folders_;
   Reserve reserve_;
+  netns::SysctlView sysctls_;
   // Ordered, taken up by a thread, made; then taken by a plan, and all is as before.
   enum class Stage { kNone, kOrdered, kMaking, kMade };
   Stage stage_ = Stage::kNone;

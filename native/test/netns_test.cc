@@ -11,12 +11,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstddef>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 
 #include "netns/namespace.h"
 #include "netns/socket.h"
 #include "netns/sysctl.h"
+#include "netns/sysctl_view.h"
 #include "netns/visit.h"
 #include "test/private_world.h"
 
@@ -49,6 +53,8 @@ int Mounts(const std::string &path) {
   }
   return count;
 }
+
+std::ptrdiff_t OpenFiles() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
 
 Result<UniqueFd> Create(const std::string &name, int home, const std::function<Result<UniqueFd>()> &inside = netns::OpenCurrent) {
   auto made = netns::Make(home, inside);
@@ -293,6 +299,40 @@ TEST_SUITE("netns") {
     const std::string now = netns::ReadSysctl(key).value();
     CHECK_FALSE(netns::WriteSysctl(key, now).value().has_value());
     CHECK(netns::WriteSysctl(key, now == "0" ? "1" : "0").error().code == EROFS);
+  }
+
+  TEST_CASE_FIXTURE(World, "a view of sysctls is that of the namespace that the thread is in, however often it is renewed") {
+    const std::string key = "net/ipv6/conf/default/disable_ipv6";
+    const int mounts = Mounts("/proc");
+    netns::SysctlView view;
+    for (int i = 0; i < 200; ++i) {
+      CAPTURE(i);
+      const auto box = netns::Make(Home(), [&] {
+        CHECK(view.Write(key, "1").value() == "0");
+        CHECK(view.Write(key, "1").value() == std::nullopt);
+        CHECK(netns::ReadSysctl(key).value() == "1");
+        return netns::OpenCurrent();
+      });
+      REQUIRE(box);
+      view.Renew();
+    }
+    CHECK(netns::ReadSysctl(key).value() == "0");
+    CHECK(view.Write("net/ipv4/no_such_key", "1").error().code == ENOENT);
+    CHECK(view.Write("kernel/hostname", "1").error().code == EINVAL);
+    CHECK(Mounts("/proc") == mounts);  // nobody else sees one
+  }
+
+  TEST_CASE_FIXTURE(World, "a view of sysctls closes what it has opened") {
+    const auto before = OpenFiles();
+    {
+      netns::SysctlView view;
+      for (int i = 0; i < 100; ++i) {
+        REQUIRE(view.Write("net/ipv4/ip_forward", i % 2 == 0 ? "1" : "0"));
+        view.Renew();
+      }
+      CHECK(OpenFiles() <= before + 1);
+    }
+    CHECK(OpenFiles() == before);
   }
 
   TEST_CASE_FIXTURE(World, "a socket belongs to the namespace it was made in") {
