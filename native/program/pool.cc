@@ -164,6 +164,8 @@ void Pool::Finish(const std::shared_ptr<Job> &job) {
   const auto run = std::exchange(job->run, nullptr);
   job->report = run->TakeReport();
   Tell(job);
+  // The one that waits for the answer may have been woken on this processor (see KeepFromHere), and what follows are long system calls.
+  sched_yield();
   run->Behind();
 }
 
