@@ -1,5 +1,5 @@
 /** `openHost`: the front door. */
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
 import type { BridgeFilter, Context } from './context.js'
@@ -163,7 +163,8 @@ class OpenHost {
     this.namespaces = new NamedNamespaces(context.mechanism)
     this.networks = new Networks(context, store, firewall)
     const hairpin = context.bridgeFilter.ip4 || context.bridgeFilter.ip6
-    const ground = { layout: context.layout, firewall, resolver, hairpin }
+    const ipv6 = existsSync('/proc/net/if_inet6')
+    const ground = { layout: context.layout, firewall, resolver, hairpin, ipv6 }
     this.sandboxes = new Sandboxes(context, store, this.networks, ground, process)
     this.#events = new Events(context)
     const tell = (type: 'sandbox.drifted' | 'sandbox.repaired', sandbox: string) => this.#events.tell([{ type, sandbox }])

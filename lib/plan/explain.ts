@@ -69,6 +69,10 @@ function linesOf(op: Op, nsName: NameOf): string[] {
     case 'neighbor.replace':
     case 'neighbor.delete':
       return [neighbor(op, ip)]
+    case 'fdb.replace':
+      return [
+        `${op.ns === undefined ? '' : `ip netns exec ${word(nsName(op.ns))} `}bridge fdb replace ${op.mac} dev ${word(op.link.name)} master dynamic`,
+      ]
     case 'rule.add':
     case 'rule.delete':
       return [rule(op, ip)]
@@ -147,7 +151,7 @@ function bridgeWords({ stp, vlanFiltering, multicastSnooping, ageing, forwardDel
 }
 
 function linkSet(op: LinkSet, ip: Ip, nsName: NameOf): string[] {
-  const { link, name, mac, mtu, master, up, group, alias, arpNotify, port, moveTo } = op
+  const { link, name, mac, mtu, master, up, group, alias, arpNotify, addrGenMode, port, moveTo } = op
   const words = [
     ...(name === undefined ? [] : ['name', word(name)]),
     ...(mac === undefined ? [] : ['address', mac]),
@@ -155,6 +159,7 @@ function linkSet(op: LinkSet, ip: Ip, nsName: NameOf): string[] {
     ...(master === undefined ? [] : master === null ? ['nomaster'] : ['master', word(master.name)]),
     ...(group === undefined ? [] : ['group', `${group}`]),
     ...(alias === undefined ? [] : ['alias', word(alias)]),
+    ...(addrGenMode === undefined ? [] : ['addrgenmode', addrGenMode]),
     ...(moveTo === undefined ? [] : ['netns', word(nsName(moveTo))]),
     ...(up === undefined ? [] : [up ? 'up' : 'down']),
   ]

@@ -58,6 +58,7 @@ function subjectOf(op: Op): string | undefined {
     case 'expect.link':
     case 'address.list':
     case 'neighbor.list':
+    case 'fdb.replace':
       return op.link?.name
     case 'link.delete':
       return op.links?.map(link => link.name).join(', ') ?? `group ${op.group}`

@@ -332,6 +332,8 @@ export interface LinkSet {
   readonly moveTo?: Slot
   /** Its IPv4 addresses are announced when it comes up or its MAC is set (arp_notify). */
   readonly arpNotify?: boolean
+  /** `none`: no IPv6 address comes by itself when it comes up (IFLA_INET6_ADDR_GEN_MODE). EAFNOSUPPORT where the link has no IPv6. */
+  readonly addrGenMode?: 'none' | 'eui64'
   /** Waits for what the kernel has put off about its carrier: after that the link really sends. Default false. */
   readonly settle?: boolean
   /** A link that is gone is fine. Default false. */
@@ -409,6 +411,13 @@ export interface NeighborVerb {
   readonly state?: NeighborState
   readonly proxy?: boolean
   readonly missingOk?: boolean
+}
+/** `bridge fdb replace … master dynamic`: the port `link` is the way to `mac`, as if its bridge had learned it. EPERM while it doesn't forward. */
+export interface FdbReplace {
+  readonly op: 'fdb.replace'
+  readonly ns?: Slot
+  readonly link: LinkRef
+  readonly mac: string
 }
 export interface NeighborList {
   readonly op: 'neighbor.list'
@@ -592,6 +601,7 @@ export type Op =
   | RouteVerb
   | RouteList
   | NeighborVerb
+  | FdbReplace
   | NeighborList
   | NeighborTableList
   | RuleVerb

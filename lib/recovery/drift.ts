@@ -45,6 +45,8 @@ export function again(steps: readonly Step[], made: boolean): Step[] {
         return [{ apply: { ...apply, op: 'address.replace' } }]
       case 'route.add':
         return [{ apply: { ...apply, op: 'route.replace' } }]
+      case 'fdb.replace':
+        return [{ apply, when: 'behind' }]
       case 'address.delete':
       case 'route.delete':
         return [{ apply: { ...apply, missingOk: true } }]

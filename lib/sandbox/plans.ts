@@ -41,6 +41,8 @@ export interface Ground {
   readonly resolver: HostResolver
   /** Bridge ports send frames back where they came from: what a sandbox needs to reach its own published port past br_netfilter. */
   readonly hairpin: boolean
+  /** The kernel of the host has IPv6. */
+  readonly ipv6: boolean
 }
 
 /** What the making of a sandbox has to know of a namespace that is there already. */

@@ -17,7 +17,7 @@ import type { Ground } from './plans.js'
  * `defaults`: what the namespace was made with.
  */
 export function attachSteps(
-  { hairpin }: Ground,
+  { hairpin, ipv6 }: Ground,
   sandbox: string,
   endpoint: EndpointRecord,
   network: Pick<KnownNetwork, 'record' | 'deviceIndex'>,
@@ -33,6 +33,7 @@ export function attachSteps(
     gateways,
     defaults,
     hairpin,
+    ipv6,
   })
 }
 

@@ -121,6 +121,7 @@ constexpr Reader kReaders[] = {
     {"neighbor.add", Routed<ReadNeighborVerb>},
     {"neighbor.replace", Routed<ReadNeighborVerb>},
     {"neighbor.delete", Routed<ReadNeighborVerb>},
+    {"fdb.replace", Routed<ReadFdbReplace>},
     {"neighbor.list", Now<ReadNeighborList>},
     {"neighbor.tables", Now<ReadNeighborTableList>},
     {"rule.add", Routed<ReadRuleVerb>},

@@ -28,6 +28,10 @@ constexpr Choice<rtnl::IpvlanMode> kIpvlanModes[] = {
     {"l3", rtnl::IpvlanMode::kL3},
     {"l3s", rtnl::IpvlanMode::kL3s},
 };
+constexpr Choice<rtnl::AddrGenMode> kAddrGenModes[] = {
+    {"none", rtnl::AddrGenMode::kNone},
+    {"eui64", rtnl::AddrGenMode::kEui64},
+};
 constexpr Choice<rtnl::Scope> kScopes[] = {
     {"global", rtnl::Scope::kGlobal},
     {"link", rtnl::Scope::kLink},
@@ -171,6 +175,7 @@ rtnl::LinkSet ReadLinkSet(Object &object) {
   op.port = OptionalNested(object, "port", ReadPortOptions);
   op.move_to = object.OptionalString("moveTo");
   op.arp_notify = object.OptionalBool("arpNotify");
+  op.addr_gen_mode = OptionalChoice(object, "addrGenMode", kAddrGenModes);
   op.settle = object.Flag("settle");
   op.missing_ok = object.Flag("missingOk");
   return op;
@@ -240,6 +245,10 @@ rtnl::NeighborVerb ReadNeighborVerb(Object &object) {
           .state = OptionalChoice(object, "state", kNeighborStates),
           .proxy = object.Flag("proxy"),
           .missing_ok = object.Flag("missingOk")};
+}
+
+rtnl::FdbReplace ReadFdbReplace(Object &object) {
+  return {.ns = ReadNs(object), .link = RequiredLinkRef(object, "link"), .mac = object.String("mac")};
 }
 
 rtnl::NeighborList ReadNeighborList(Object &object) {

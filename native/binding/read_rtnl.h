@@ -24,6 +24,7 @@ namespace netmode::binding {
 [[nodiscard]] rtnl::RouteVerb ReadRouteVerb(Object &object);
 [[nodiscard]] rtnl::RouteList ReadRouteList(Object &object);
 [[nodiscard]] rtnl::NeighborVerb ReadNeighborVerb(Object &object);
+[[nodiscard]] rtnl::FdbReplace ReadFdbReplace(Object &object);
 [[nodiscard]] rtnl::NeighborList ReadNeighborList(Object &object);
 [[nodiscard]] rtnl::NeighborTableList ReadNeighborTableList(Object &object);
 [[nodiscard]] rtnl::RuleVerb ReadRuleVerb(Object &object);

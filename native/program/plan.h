@@ -33,7 +33,8 @@
 namespace netmode::program {
 
 // Ops that become messages of a rtnetlink batch; neighbours in one namespace share a send.
-using RtnlVerb = std::variant<rtnl::LinkAdd, rtnl::LinkSet, rtnl::AddressVerb, rtnl::RouteVerb, rtnl::NeighborVerb, rtnl::RuleVerb>;
+using RtnlVerb =
+    std::variant<rtnl::LinkAdd, rtnl::LinkSet, rtnl::AddressVerb, rtnl::RouteVerb, rtnl::NeighborVerb, rtnl::FdbReplace, rtnl::RuleVerb>;
 // Ops that become parts of one nf_tables transaction together with their neighbours.
 using NftVerb = nft::Verb;
 // socket.open: a socket made in a namespace, handed over as a descriptor.

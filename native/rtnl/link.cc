@@ -132,14 +132,21 @@ void BeginChange(netlink::Batch &batch, const std::string &name, std::optional<s
   if (!index) batch.PutString(IFLA_IFNAME, name);
 }
 
-// What /proc/sys/net/ipv4/conf/LINK/arp_notify says, without a way into that folder.
-void PutArpNotify(netlink::Batch &batch, bool on) {
+// What /proc/sys/net/ipv4/conf/LINK/arp_notify and ipv6/conf/LINK/addr_gen_mode say, without a way into those folders.
+void PutFamilies(netlink::Batch &batch, const std::optional<bool> &arp_notify, const std::optional<AddrGenMode> &mode) {
   const std::size_t families = batch.BeginNest(IFLA_AF_SPEC);
-  const std::size_t inet = batch.BeginNest(AF_INET);
-  const std::size_t settings = batch.BeginNest(IFLA_INET_CONF);
-  batch.PutInteger(IPV4_DEVCONF_ARP_NOTIFY, std::uint32_t{on});
-  batch.EndNest(settings);
-  batch.EndNest(inet);
+  if (arp_notify) {
+    const std::size_t inet = batch.BeginNest(AF_INET);
+    const std::size_t settings = batch.BeginNest(IFLA_INET_CONF);
+    batch.PutInteger(IPV4_DEVCONF_ARP_NOTIFY, std::uint32_t{*arp_notify});
+    batch.EndNest(settings);
+    batch.EndNest(inet);
+  }
+  if (mode) {
+    const std::size_t inet6 = batch.BeginNest(AF_INET6);
+    batch.PutInteger(IFLA_INET6_ADDR_GEN_MODE, std::to_underlying(*mode));
+    batch.EndNest(inet6);
+  }
   batch.EndNest(families);
 }
 
@@ -207,7 +214,8 @@ Result<void> Encode(netlink::Batch &batch, const LinkSet &op, Names &names, std:
     header.ifi_flags = *op.up ? IFF_UP : 0;
   }
   const bool port = op.port && !op.port->Empty();
-  const bool other = op.up || op.name || mac || op.mtu || master || op.group || op.alias || move_to || op.arp_notify;
+  const bool families = op.arp_notify || op.addr_gen_mode;
+  const bool other = op.up || op.name || mac || op.mtu || master || op.group || op.alias || move_to || families;
   if (other || port || !op.settle) {
     BeginChange(batch, op.link.name, index, header, tag);
     if (op.name) batch.PutString(IFLA_IFNAME, *op.name);
@@ -217,7 +225,7 @@ Result<void> Encode(netlink::Batch &batch, const LinkSet &op, Names &names, std:
     PutOptional(batch, IFLA_GROUP, op.group);
     if (op.alias) batch.PutString(IFLA_IFALIAS, *op.alias);
     PutOptional(batch, IFLA_NET_NS_FD, move_to);
-    if (op.arp_notify) PutArpNotify(batch, *op.arp_notify);
+    if (families) PutFamilies(batch, op.arp_notify, op.addr_gen_mode);
     // The kernel sets a port's options before anything else of the message.
     if (port && !master) PutPortOptions(batch, *op.port);
     batch.End();

@@ -20,6 +20,8 @@ enum class LinkKind { kVeth, kBridge, kMacvlan, kIpvlan, kVlan, kDummy };
 enum class MacvlanMode : std::uint32_t { kPrivate = 1, kVepa = 2, kBridge = 4, kPassthru = 8 };  // MACVLAN_MODE_*
 enum class IpvlanMode : std::uint16_t { kL2 = 0, kL3 = 1, kL3s = 2 };                            // IPVLAN_MODE_*
 
+enum class AddrGenMode : std::uint8_t { kEui64 = 0, kNone = 1 };  // IN6_ADDR_GEN_MODE_*
+
 // The other end of a veth pair. `ns` as the op's own: beside it.
 struct VethPeer {
   std::string ns;
@@ -63,6 +65,7 @@ struct LinkSet {
   std::optional<PortOptions> port;
   std::optional<std::string> move_to;
   std::optional<bool> arp_notify;
+  std::optional<AddrGenMode> addr_gen_mode;
   bool settle = false;  // what the kernel has put off about its carrier is done before the op has been
   bool missing_ok = false;
 };

@@ -32,6 +32,23 @@ Result<void> Encode(netlink::Batch &batch, const NeighborVerb &op, Names &names,
   return {};
 }
 
+Result<void> Encode(netlink::Batch &batch, const FdbReplace &op, Names &names, std::size_t tag) {
+  const Result<MacAddress> mac = ParseMac(op.mac);
+  if (!mac) return std::unexpected(mac.error());
+  const Result<std::uint32_t> index = names.LinkIndex(op.ns, op.link);
+  if (!index) return std::unexpected(index.error());
+
+  ndmsg header{};
+  header.ndm_family = AF_BRIDGE;
+  header.ndm_ifindex = static_cast<int>(*index);
+  header.ndm_state = NUD_REACHABLE;
+  header.ndm_flags = NTF_MASTER;
+  batch.Begin(RTM_NEWNEIGH, FlagsOf(Verb::kReplace), header, tag);
+  batch.Put(NDA_LLADDR, *mac);
+  batch.End();
+  return {};
+}
+
 std::optional<Neighbor> ParseNeighbor(netlink::Bytes payload) {
   netlink::Bytes attributes;
   const std::optional<ndmsg> header = TakeHeader<ndmsg>(payload, attributes);

@@ -1,4 +1,4 @@
-// Neighbor: the ARP and NDP tables and their proxy entries (RTM_NEWNEIGH).
+// Neighbor: the ARP and NDP tables and their proxy entries, and what bridges know of their ports (RTM_NEWNEIGH).
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,13 @@ struct NeighborVerb {
   bool missing_ok = false;
 };
 
+// The port `link` of a bridge is the way to `mac`, as if it had been learned. EPERM while the port doesn't forward.
+struct FdbReplace {
+  std::string ns;
+  LinkRef link;
+  std::string mac;
+};
+
 struct NeighborList {
   std::string ns;
   std::optional<LinkRef> link;
@@ -44,6 +51,7 @@ struct Neighbor {
 };
 
 [[nodiscard]] Result<void> Encode(netlink::Batch &batch, const NeighborVerb &op, Names &names, std::size_t tag);
+[[nodiscard]] Result<void> Encode(netlink::Batch &batch, const FdbReplace &op, Names &names, std::size_t tag);
 // Both families; entries of the noarp kind (multicast, loopback) are left out, as by `ip neighbor show`.
 [[nodiscard]] Result<std::vector<Neighbor>> List(netlink::Socket &socket, const NeighborList &op, Names &names);
 [[nodiscard]] std::optional<Neighbor> ParseNeighbor(netlink::Bytes payload);

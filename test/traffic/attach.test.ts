@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { type Host, openHost } from '../../lib/index.js'
 import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
@@ -87,6 +88,41 @@ describe('an attached sandbox', () => {
     await greet(web, ip, 80)
     expect(await ask(sibling, ip, 80)).toBe(addressOf(sibling, { version: 4 }))
     expect(await new PrivateNamespace('sibling').ipJson('neighbor', 'show', 'to', ip)).toMatchObject([{ dev: 'eth0', lladdr: mac }])
+  })
+
+  test('has a port without an address of its own, and the bridge knows where its frames go', async () => {
+    await host.networks.create({ name: 'lan', subnets: ['10.7.0.0/24'] })
+    await using web = await host.sandboxes.create({ name: 'web', network: 'lan' })
+    const [{ mac, hostIfname = '' } = { mac: '' }] = web.endpoints
+    const known = async () => JSON.parse(await machine.run('bridge', '-j', 'fdb', 'show', 'brport', hostIfname)) as { mac: string }[]
+    // Told behind the answer.
+    await expect.poll(async () => (await known()).filter(entry => entry.mac === mac)).toMatchObject([{ state: '' }])
+    expect(await machine.ipJson('address', 'show', 'dev', hostIfname)).toMatchObject([{ addr_info: [] }])
+  })
+
+  test('reaches others on a network that is too narrow for IPv6', async () => {
+    await host.networks.create({ name: 'lan', subnets: ['10.7.0.0/24'], mtu: 1000 })
+    await using web = await host.sandboxes.create({ name: 'web', network: 'lan' })
+    await using sibling = await host.sandboxes.create({ name: 'sibling', network: 'lan' })
+    await greet(web, addressOf(web, { version: 4 }), 80)
+    expect(await ask(sibling, addressOf(web, { version: 4 }), 80)).toBe(addressOf(sibling, { version: 4 }))
+  })
+
+  test.each(['udp4', 'udp6'] as const)('gets what is sent to a group that it has joined, over %s', async type => {
+    await host.networks.create({ name: 'lan', subnets: ['10.7.0.0/24', 'fd07::/64'] })
+    await using web = await host.sandboxes.create({ name: 'web', network: 'lan' })
+    await using sibling = await host.sandboxes.create({ name: 'sibling', network: 'lan' })
+    const [group, ours] = type === 'udp4' ? ['239.7.7.7', addressOf(web, { version: 4 })] : ['ff05::7', '::%eth0']
+    const [, theirs] = type === 'udp4' ? ['', addressOf(sibling, { version: 4 })] : ['', '::%eth0']
+    const member = await web.udp({ type, port: 5000 })
+    member.addMembership(group, ours)
+    const sender = await sibling.udp({ type })
+    sender.setMulticastInterface(theirs)
+    const heard = once(member, 'message')
+    sender.send('hello', 5000, group)
+    expect(String((await heard)[0])).toBe('hello')
+    member.close()
+    sender.close()
   })
 
   test('is a namespace to ip netns', async () => {

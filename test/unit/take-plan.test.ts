@@ -46,6 +46,7 @@ const ground = {
   firewall: new Firewall({ stateFolder: '/run/state' }, true, true),
   resolver,
   hairpin: false,
+  ipv6: true,
 }
 const reserved: Reserved = {
   record: record('~0123456789ab'),

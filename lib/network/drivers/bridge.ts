@@ -2,7 +2,7 @@
 import type { FirewallNetwork } from '../../firewall/ruleset.js'
 import { networkElements, networkRoutes, networkSysctls, type Sender, senderSteps, uplinkElements } from '../../firewall/ruleset.js'
 import { linkGroup } from '../../plan/link-group.js'
-import type { LinkRef, Step } from '../../plan/op.js'
+import type { BridgeOptions, LinkRef, LinkSet, Step } from '../../plan/op.js'
 import type { AdoptedRecord, EndpointRecord, NetworkRecord } from '../../state/records.js'
 import { broadcastOf, familyOf, prefixOf } from '../cidr.js'
 import { macOfIpv4 } from '../mac.js'
@@ -10,6 +10,9 @@ import { namePort, nameServersOf } from '../name-servers.js'
 import { type Attachment, type Driver, hostEnd } from './driver.js'
 import { defaultRoutes, insideSteps } from './inside.js'
 import { uplinkAddSteps, uplinkRemoveSteps } from './uplink.js'
+
+/** bytes; a link with less has no IPv6 (RFC 8200). */
+const leastMtu6 = 1280
 
 /** What the firewall wants to know of a network. */
 function firewallNetwork(network: NetworkRecord): FirewallNetwork {
@@ -80,13 +83,27 @@ function addressVerb(device: string, address: string, prefix: number) {
   return { link: { name: device }, address, prefix, ...(familyOf(address) === 4 ? broadcast(subnet) : { noDad: true }) }
 }
 
+/**
+ * Without a querier, and by itself a bridge is none, multicast goes to every port either way. But to be ready for one, the kernel sets the
+ * timers of all ports anew for each that comes or goes. On a LAN there may be a querier.
+ */
+const noSnooping: BridgeOptions = { multicastSnooping: false }
+
 function createSteps(network: NetworkRecord): Step[] {
   const { device, mac, mtu, name, parent, adopted } = network
   if (adopted) return adoptSteps(network, adopted)
   const link = { name: device }
   return [
     {
-      apply: { op: 'link.add', kind: 'bridge', name: device, mac, mtu, group: linkGroup },
+      apply: {
+        op: 'link.add',
+        kind: 'bridge',
+        name: device,
+        mac,
+        mtu,
+        group: linkGroup,
+        ...(parent === undefined && { bridge: noSnooping }),
+      },
       undo: { op: 'link.delete', links: [link] },
     },
     { apply: { op: 'link.set', link, alias: `netmode:/${name}` } },
@@ -126,13 +143,12 @@ function removeSteps(network: NetworkRecord): Step[] {
 
 /** One veth pair: the peer is born in the sandbox with its final name, the host's end on the bridge and up. */
 function attachSteps(attachment: Attachment): Step[] {
-  const { sandbox, network, endpoint, slot, gateways, defaults, hairpin } = attachment
+  const { network, endpoint, slot, gateways, defaults } = attachment
   if (endpoint.tap) return tapSteps(attachment, endpoint.tap)
   const { ifname, mac, mtu } = endpoint
   const inside = { name: ifname }
   const host = hostEnd(endpoint)
   const master = masterOf(attachment)
-  const isolated = !network.icc
   return [
     {
       apply: {
@@ -151,27 +167,34 @@ function attachSteps(attachment: Attachment): Step[] {
       when: 'ahead',
     },
     // Before anything can come from it.
-    ...(isolated ? [{ apply: { op: 'link.set', link: host, port: { isolated } }, when: 'ahead' } as const] : []),
+    { apply: { op: 'link.set', link: host, ...portSettings(attachment) }, when: 'ahead' },
     ...insideSteps(endpoint, slot, defaults, 'later'),
     ...defaultRoutes(endpoint, gateways, slot),
     // The kernel lets the host's end send on a work queue that may be late, and until then drops what goes to the sandbox: hence
     // `settle`. Only then do announcements get through, and setting the MAC address, even to what it is, makes the kernel announce.
-    {
-      apply: {
-        op: 'link.set',
-        link: host,
-        alias: `netmode:${sandbox}/${network.name}`,
-        ...(hairpin && { port: { hairpin } }),
-        settle: true,
-      },
-    },
-    { apply: { op: 'link.set', ns: slot, link: inside, mac }, ...(isKnown(network, endpoint) && { when: 'behind' }) },
+    { apply: { op: 'link.set', link: host, settle: true } },
+    isKnown(network, endpoint)
+      ? { apply: { op: 'fdb.replace', link: host, mac }, when: 'behind' }
+      : { apply: { op: 'link.set', ns: slot, link: inside, mac } },
   ]
 }
 
 /**
- * Whether nobody can hold another MAC for an endpoint's address, for the address tells it. The announcement then only teaches the bridge
- * where it is, and need not be waited for: it goes to every port. Behind an uplink are those who heard it from somebody else.
+ * What makes a link the port of this sandbox. Left to itself it would take an IPv6 address, with three routes that the kernel goes through
+ * for each link that comes or goes; frames pass it by.
+ */
+function portSettings({ sandbox, network, endpoint, hairpin, ipv6 }: Attachment): Pick<LinkSet, 'alias' | 'port' | 'addrGenMode'> {
+  const isolated = !network.icc
+  return {
+    alias: `netmode:${sandbox}/${network.name}`,
+    ...((hairpin || isolated) && { port: { ...(hairpin && { hairpin }), ...(isolated && { isolated }) } }),
+    ...(ipv6 && endpoint.mtu >= leastMtu6 && { addrGenMode: 'none' }),
+  }
+}
+
+/**
+ * Whether nobody can hold another MAC for an endpoint's address, for the address tells it. An announcement, which goes to every port, would
+ * only teach the bridge where it is, and that can be told to the bridge alone. Behind an uplink are those who heard it from somebody else.
  */
 function isKnown({ parent, adopted }: NetworkRecord, { mac, ipv4, ipv6 }: EndpointRecord): boolean {
   return parent === undefined && adopted === undefined && ipv6 === undefined && ipv4 !== undefined && mac === macOfIpv4(ipv4.address)
@@ -182,10 +205,8 @@ function isKnown({ parent, adopted }: NetworkRecord, { mac, ipv4, ipv6 }: Endpoi
  * meant for that. It carries nothing until a VMM has opened it, so there is nothing to announce yet.
  */
 function tapSteps(attachment: Attachment, { owner, group, vnetHdr, multiQueue }: NonNullable<EndpointRecord['tap']>): Step[] {
-  const { sandbox, network, endpoint, hairpin } = attachment
-  const { mac, mtu } = endpoint
-  const link = hostEnd(endpoint)
-  const isolated = !network.icc
+  const { mac, mtu } = attachment.endpoint
+  const link = hostEnd(attachment.endpoint)
   return [
     {
       apply: {
@@ -207,8 +228,7 @@ function tapSteps(attachment: Attachment, { owner, group, vnetHdr, multiQueue }:
         mtu,
         master: masterOf(attachment),
         up: true,
-        alias: `netmode:${sandbox}/${network.name}`,
-        ...((hairpin || isolated) && { port: { hairpin, isolated } }),
+        ...portSettings(attachment),
       },
     },
   ]

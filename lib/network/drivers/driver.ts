@@ -17,6 +17,8 @@ export interface Attachment {
   readonly defaults: readonly Setting[]
   /** Bridge ports send frames back where they came from. */
   readonly hairpin: boolean
+  /** The host has IPv6, which ports have no use of. */
+  readonly ipv6: boolean
 }
 
 /** What an endpoint's record has to say, by the nature of its network. */
