@@ -14,13 +14,11 @@ import type { UnderWay } from './under-way.js'
 
 /** Links deleted in one wait. More hold the kernel's routing lock so long that others feel it. */
 const batchSize = 32
-/** So many while others are being made; and of a crowd that is removed in one call, whose end nobody waits for as for a single one. */
+/** So many while others are being made. */
 const smallBatchSize = 8
-const crowdBatchSize = 4
 
 interface Waiting {
   readonly name: string
-  readonly crowd: boolean
   readonly signal: AbortSignal | undefined
   readonly resolve: (removed: boolean) => void
   readonly reject: (error: unknown) => void
@@ -44,10 +42,10 @@ export class Removals {
     this.#creating = creating
   }
 
-  /** `crowd`: with many others. false: was not there. */
-  remove(name: string, { signal }: Op = {}, crowd = false): Promise<boolean> {
+  /** false: was not there. */
+  remove(name: string, { signal }: Op = {}): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ name, crowd, signal, resolve, reject })
+      this.#waiting.push({ name, signal, resolve, reject })
       if (!this.#serving) void this.#serve()
     })
   }
@@ -56,16 +54,11 @@ export class Removals {
     this.#serving = true
     await Promise.resolve() // those that are asked for in the same tick join
     while (this.#waiting.length > 0) {
-      await this.#removeBatch(this.#waiting.splice(0, this.#size()))
+      await this.#removeBatch(this.#waiting.splice(0, this.#creating.lately ? smallBatchSize : batchSize))
       // A create takes the lock a few times over. One that has waited for this batch is not to wait for the next ones as well.
       await this.#creating.endedSoon()
     }
     this.#serving = false
-  }
-
-  #size(): number {
-    if (!this.#creating.lately) return batchSize
-    return this.#waiting[0]?.crowd ? crowdBatchSize : smallBatchSize
   }
 
   /** Settles all of the batch; never rejects. */

@@ -189,18 +189,14 @@ export class Sandboxes {
 
   async remove(name: string, op: Op = {}): Promise<boolean> {
     sandboxName(name, 'name')
-    return this.#takeLeave(name, op, false)
-  }
-
-  async #takeLeave(name: string, op: Op, crowd: boolean): Promise<boolean> {
     op.signal?.throwIfAborted()
-    const removing = this.#remove(name, op, crowd)
+    const removing = this.#remove(name, op)
     for (const one of this.#sockets.values()) if (one.name === name) one.sockets.leave(removing)
     return removing
   }
 
-  async #remove(name: string, op: Op, crowd: boolean): Promise<boolean> {
-    const removed = await this.#removals.remove(name, op, crowd)
+  async #remove(name: string, op: Op): Promise<boolean> {
+    const removed = await this.#removals.remove(name, op)
     this.#ephemeral.delete(name)
     for (const [id, one] of this.#sockets) {
       if (one.name !== name) continue
@@ -224,7 +220,7 @@ export class Sandboxes {
     const removed = new Set<string>()
     const errors: unknown[] = []
     for (const group of await this.#inOrder(names)) {
-      const results = await Promise.allSettled(group.map(name => this.#takeLeave(name, op, true)))
+      const results = await Promise.allSettled(group.map(name => this.remove(name, op)))
       for (const [i, result] of results.entries()) {
         if (result.status === 'rejected') errors.push(result.reason)
         else if (result.value) removed.add(group[i] as string)
