@@ -161,7 +161,7 @@ async function buildDist() {
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   declarations()
   notices(await bundle())
-  makeCodeCaches()
+  if (!makeCodeCaches()) throw new Error('what V8 makes of the bundles could not be kept: node scripts/code-cache.mjs')
   record(kStamp, value)
 }
 

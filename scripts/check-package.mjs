@@ -18,6 +18,10 @@ try {
   const stray = listed.filter(name => /package\/(test|bench|build|lib)\//.test(name) || /native\/(test|fuzz)\//.test(name))
   if (stray.length > 0) throw new Error(`the package holds ${stray.join(', ')}`)
 
+  const bundles = readdirSync(join(folder, 'node_modules/netmode/dist')).filter(name => /^(netmode|command)-/.test(name))
+  const kept = bundles.filter(name => name.endsWith('.cache')).length
+  if (kept !== 2) throw new Error(`V8's code is kept for ${kept} of 2 bundles: ${bundles.join(', ')}`)
+
   const names = run(process.execPath, ['-e', "import('netmode').then(m => console.log(Object.keys(m).sort().join(' ')))"])
   run(process.execPath, [
     '-e',
