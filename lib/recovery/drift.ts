@@ -38,8 +38,10 @@ export function again(steps: readonly Step[], made: boolean): Step[] {
       case 'tap.add':
         return made ? [] : [{ apply }]
       case 'link.set': {
-        const { name, ...rest } = apply
-        return [{ apply: made && name !== undefined ? { ...rest, link: { name } } : apply }]
+        if (!made) return [{ apply }]
+        // Of use before the link carries, and refused where it has no IPv6 any more.
+        const { name, addrGenMode: _, ...rest } = apply
+        return [{ apply: name === undefined ? rest : { ...rest, link: { name } } }]
       }
       case 'address.add':
         return [{ apply: { ...apply, op: 'address.replace' } }]

@@ -133,6 +133,17 @@ test('a namespace that can’t be entered just now is not taken for one that is 
   expect(refused).toBe(1)
 })
 
+test("a host's end that somebody has made too narrow for IPv6 comes up again", async () => {
+  await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24'] })
+  const web = await host.sandboxes.create({ name: 'web', network: 'lan' })
+  const port = String(web.endpoints[0]?.hostIfname)
+  await host.close()
+  host = await openHost({ netns: machine.netns, stateDir: machine.stateDir, repair: false })
+  await machine.ip('link', 'set', port, 'mtu', '1000', 'down')
+  expect(await host.recover()).toEqual({ rolledBack: [], repaired: ['web'], damaged: [] })
+  expect(await machine.ipJson('link', 'show', 'dev', port)).toMatchObject([{ mtu: 1000, operstate: 'UP' }])
+})
+
 const forget = async () => run('ip', ['netns', 'delete', 'elsewhere']).catch(() => {})
 
 describe.each(Object.entries(deeds))('somebody %s', (_, deed) => {
