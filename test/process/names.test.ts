@@ -101,7 +101,7 @@ test('of a crowd exactly one serves, whoever of them is killed', async () => {
   await end(server)
 })
 
-test('one that dies while it is called is dead, and the caller is next', async () => {
+test('one that dies while it is called is taken for dead', async () => {
   const server = start()
   expect(await server.hear()).toBe('serving')
   const folder = join(machine.stateDir, 'name-service')

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { afterEach, beforeEach, expect } from 'vitest'
-import { type Host, openHost } from '../../lib/index.js'
+import { type Host, openHost, type Sandbox } from '../../lib/index.js'
 import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
 import { addressOf, ask, askUdp, at, families, greet, greetUdp, Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
@@ -115,12 +115,12 @@ describe('an attached sandbox', () => {
     await host.networks.create({ name: 'lan', subnets: ['10.7.0.0/24', 'fd07::/64'] })
     await using web = await host.sandboxes.create({ name: 'web', network: 'lan' })
     await using sibling = await host.sandboxes.create({ name: 'sibling', network: 'lan' })
-    const [group, ours] = type === 'udp4' ? ['239.7.7.7', addressOf(web, { version: 4 })] : ['ff05::7', '::%eth0']
-    const [, theirs] = type === 'udp4' ? ['', addressOf(sibling, { version: 4 })] : ['', '::%eth0']
+    const group = type === 'udp4' ? '239.7.7.7' : 'ff05::7'
+    const linkOf = (sandbox: Sandbox) => (type === 'udp4' ? addressOf(sandbox, { version: 4 }) : '::%eth0')
     const member = await web.udp({ type, port: 5000 })
-    member.addMembership(group, ours)
+    member.addMembership(group, linkOf(web))
     const sender = await sibling.udp({ type })
-    sender.setMulticastInterface(theirs)
+    sender.setMulticastInterface(linkOf(sibling))
     const heard = once(member, 'message')
     sender.send('hello', 5000, group)
     expect(String((await heard)[0])).toBe('hello')
