@@ -6,29 +6,19 @@
 //   node scripts/fuzz.mjs --coverage         how many lines of the readers the corpus reaches (g++ and gcov)
 //   node scripts/fuzz.mjs json nft           only these
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import { root } from './stamp.mjs'
 
 /** What each program is made of, beside its own source. */
-const kRtnl = [
-  'address',
-  'bridge',
-  'bridge_port',
-  'family',
-  'link',
-  'link_list',
-  'neighbor',
-  'neighbor_table',
-  'route',
-  'rule',
-  'verb',
-].map(file => `rtnl/${file}`)
-const kNetlink = ['base/inet', 'netlink/attributes', 'netlink/batch', 'netlink/reply', 'netlink/socket']
+const kSources = JSON.parse(readFileSync(join(root, 'native/sources.json'), 'utf8')).addon
+/** All of a folder of the addon's. */
+const sourcesIn = name => kSources.filter(file => file.startsWith(`native/${name}/`)).map(file => file.slice('native/'.length, -'.cc'.length))
+const kNetlink = ['base/inet', ...sourcesIn('netlink')]
 const kPrograms = {
   json: ['base/json'],
-  netlink: [...kNetlink, ...kRtnl, 'watch/event', 'watch/loss', 'watch/subscribe'],
+  netlink: [...kNetlink, ...sourcesIn('rtnl'), 'watch/event', 'watch/loss', 'watch/subscribe'],
   nft: [...kNetlink, 'nft/datum', 'nft/dump', 'nft/list_rules', 'nft/user_data'],
 }
 const kCommon = ['-std=c++23', '-fno-exceptions', '-fno-rtti', '-Wall', '-Wextra', '-Inative']

@@ -10,6 +10,7 @@
 #include "rtnl/link.h"
 #include "rtnl/neighbor.h"
 #include "rtnl/neighbor_table.h"
+#include "rtnl/nsid.h"
 #include "rtnl/route.h"
 #include "rtnl/rule.h"
 #include "watch/event.h"
@@ -30,6 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     static_cast<void>(rtnl::ParseRoute(message.payload));
     static_cast<void>(rtnl::ParseNeighbor(message.payload));
     static_cast<void>(rtnl::ParseNeighborTable(message.payload));
+    static_cast<void>(rtnl::ParseNumber(message.payload));
     static_cast<void>(netlink::ParseVerdict(message));
   });
   netlink::Batch requests;

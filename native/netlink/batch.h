@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -15,6 +16,9 @@
 namespace netmode::netlink {
 
 using Bytes = std::span<const std::byte>;
+
+// The tag of a message of whose refusal nobody hears; it must not be the last one.
+constexpr std::size_t kNobodys = std::numeric_limits<std::size_t>::max();
 
 class Batch {
  public:

@@ -85,7 +85,7 @@ std::vector<Failure> AckCollector::TakeFailures() {
   std::vector<Failure> failures;
   for (std::size_t position = 0; position < verdicts_.size(); ++position) {
     std::optional<Error> &error = verdicts_[position].error;
-    if (error) failures.push_back({.tag = requests_[position].tag, .error = std::move(*error)});
+    if (error && requests_[position].tag != kNobodys) failures.push_back({.tag = requests_[position].tag, .error = std::move(*error)});
   }
   return failures;
 }

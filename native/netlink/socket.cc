@@ -154,6 +154,13 @@ Result<bool> Socket::DumpOnce(Batch &request, const OnMessage &on_message) {
   while (!collector.Done()) {
     const Result<Bytes> datagram = Receive(Expecting::kDump);
     if (!datagram) return std::unexpected(datagram.error());
+    if (datagram->empty()) {
+      // Its end is lost, and with it maybe the end of the dump. The kernel makes the rest as it is received: where nothing is left, it is
+      // over.
+      while (recv(Fd(), receive_.get(), 0, MSG_TRUNC | MSG_DONTWAIT) >= 0 || errno == EINTR) {
+      }
+      return false;
+    }
     collector.Feed(*datagram, on_message);
   }
   if (const std::optional<Error> &failed = collector.Failed()) return std::unexpected(*failed);
@@ -183,12 +190,6 @@ Result<void> Socket::Send(Bytes bytes) {
 
 Result<Bytes> Socket::Receive(Expecting what) {
   for (;;) {
-    if (what == Expecting::kDump) {
-      // Peeking tells the size before anything is lost; a peek of nothing copies nothing. Answers are small.
-      const ssize_t size = recv(Fd(), receive_.get(), 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-      if (size > static_cast<ssize_t>(kLargestReceive)) return Fail(EMSGSIZE, "recvmsg", "an answer of more than 1 MiB");
-      if (size > static_cast<ssize_t>(receive_size_)) GrowReceive(static_cast<std::size_t>(size));
-    }
     sockaddr_nl sender{};
     iovec vector{.iov_base = receive_.get(), .iov_len = receive_size_};
     msghdr message{};
@@ -199,8 +200,12 @@ Result<Bytes> Socket::Receive(Expecting what) {
     const ssize_t received = recvmsg(Fd(), &message, MSG_DONTWAIT | MSG_TRUNC);
     if (received >= 0) {
       if (sender.nl_family != AF_NETLINK || sender.nl_pid != 0) continue;  // another process may write to any netlink socket
-      if (received > static_cast<ssize_t>(receive_size_)) return Fail(EMSGSIZE, "recvmsg", "an answer of more than 32 KiB");
-      return Bytes(receive_.get(), static_cast<std::size_t>(received));
+      const auto size = static_cast<std::size_t>(received);
+      if (size <= receive_size_) return Bytes(receive_.get(), size);
+      const std::size_t largest = what == Expecting::kDump ? kLargestReceive : kFirstReceive;
+      if (size > largest) return Fail(EMSGSIZE, "recvmsg", "an answer of more than " + std::to_string(largest >> 10) + " KiB");
+      GrowReceive(size);
+      return Bytes{};
     }
     if (errno == EINTR) continue;
     if (errno != EAGAIN) return FailErrno("recvmsg");

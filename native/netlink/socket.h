@@ -66,7 +66,8 @@ class Socket {
   void GrowReceive(std::size_t size);
   [[nodiscard]] Result<void> Send(Bytes bytes);
   enum class Expecting { kAnswer, kDump };
-  // The next datagram of the kernel's, valid until the next call; empty where NETLINK_NETFILTER has not answered.
+  // The next datagram of the kernel's, valid until the next call; empty where NETLINK_NETFILTER has not answered, and where one of a dump
+  // was too large, for which there is room from here on.
   [[nodiscard]] Result<Bytes> Receive(Expecting what);
 
   UniqueFd fd_;

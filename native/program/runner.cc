@@ -136,7 +136,7 @@ void Runner::Take(std::size_t step, Result<Fresh> fresh) {
   const Op &op = (*steps_)[step].apply;
   if (!fresh) return Fail(step, op.name, std::move(fresh.error()));
   const auto &create = std::get<netns::NetnsCreate>(std::get<Immediate>(op.verb));
-  places_[create.slot] = Place{.ns = std::move(fresh->ns), .rtnl = std::move(fresh->rtnl), .netfilter = std::nullopt};
+  places_[create.slot] = Place{.ns = std::move(fresh->ns), .rtnl = std::move(fresh->rtnl), .netfilter = std::nullopt, .unnumbered = true};
   report_.outputs[step] = fresh->identity;
   next_ = step + 1;
 }
@@ -407,6 +407,16 @@ Result<std::uint32_t> Runner::LinkIndex(const std::string &slot, const rtnl::Lin
     indexes_[key] = *index;
   }
   return index;
+}
+
+std::optional<std::uint32_t> Runner::NumberFor(const std::string &slot, const std::string &where) {
+  const auto place = places_.find(slot);
+  if (!where.empty() || place == places_.end() || !std::exchange(place->second.unnumbered, false)) return std::nullopt;
+  const auto socket = Rtnl(kHost);
+  if (!socket) return std::nullopt;
+  const auto number = session_.NextNumber(**socket);
+  if (!number) places_[kHost].rtnl.reset();  // the answer may still come
+  return number.value_or(std::nullopt);
 }
 
 Result<void> Runner::Enter(const std::string &slot) {

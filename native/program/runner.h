@@ -53,12 +53,14 @@ class Runner final : public rtnl::Names {
 
   [[nodiscard]] Result<int> NamespaceFd(const std::string &slot) override;
   [[nodiscard]] Result<std::uint32_t> LinkIndex(const std::string &slot, const rtnl::LinkRef &link) override;
+  [[nodiscard]] std::optional<std::uint32_t> NumberFor(const std::string &slot, const std::string &where) override;
 
  private:
   struct Place {  // a namespace that the plan works in
     UniqueFd ns;
     std::optional<netlink::Socket> rtnl;
     std::optional<netlink::Socket> netfilter;
+    bool unnumbered = false;  // it was just made: the host has no number for it
   };
   struct Saved {  // what sysctls were before the plan wrote the first of them; the others are those that the kernel changes with it
     std::string ns;

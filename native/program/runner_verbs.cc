@@ -56,7 +56,7 @@ Result<Output> Runner::Do(const netns::NetnsCreate &op) {
   if (op.name) {
     if (auto named = netns::Attach(*op.name, fresh->ns.Get()); !named) return std::unexpected(std::move(named.error()));
   }
-  places_[op.slot] = Place{.ns = std::move(fresh->ns), .rtnl = std::move(fresh->rtnl), .netfilter = std::nullopt};
+  places_[op.slot] = Place{.ns = std::move(fresh->ns), .rtnl = std::move(fresh->rtnl), .netfilter = std::nullopt, .unnumbered = true};
   return Output{fresh->identity};
 }
 
@@ -70,7 +70,7 @@ Result<Output> Runner::Do(const netns::NetnsOpen &op) {
   auto ns = netns::Open(op);
   if (!ns && op.missing_ok && MeansGone(ns.error().code)) ns = UniqueFd();
   if (!ns) return std::unexpected(ns.error());
-  places_[op.slot] = Place{.ns = std::move(*ns), .rtnl = std::nullopt, .netfilter = std::nullopt};
+  places_[op.slot] = Place{.ns = std::move(*ns), .rtnl = std::nullopt, .netfilter = std::nullopt, .unnumbered = false};
   return Output{};
 }
 
@@ -110,7 +110,7 @@ Result<Output> Runner::Do(const NetnsTake &op) {
   auto kept = session_.Kept().Take(op.key);
   if (!kept) return netmode::Fail(ENOENT, {}, op.key);
   locks_.push_back({.folder = std::move(kept->lock), .path = {}});
-  places_[op.slot] = Place{.ns = std::move(kept->ns), .rtnl = std::nullopt, .netfilter = std::nullopt};
+  places_[op.slot] = Place{.ns = std::move(kept->ns), .rtnl = std::nullopt, .netfilter = std::nullopt, .unnumbered = false};
   return Output{};
 }
 

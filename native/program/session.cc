@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "rtnl/nsid.h"
+
 namespace netmode::program {
 
 namespace {
@@ -40,6 +42,17 @@ UniqueFd Session::TakeFolder(const std::string &path) {
 void Session::GiveBackFolder(const std::string &path, UniqueFd folder) {
   const std::lock_guard lock(mutex_);
   if (folders_.count(path) < kMostKept) folders_.emplace(path, std::move(folder));
+}
+
+Result<std::optional<std::uint32_t>> Session::NextNumber(netlink::Socket &rtnl) {
+  const std::lock_guard lock(mutex_);
+  if (!number_) {
+    const auto lowest = rtnl::LowestNumberGiven(rtnl);
+    if (!lowest) return std::unexpected(lowest.error());
+    number_ = lowest->value_or(rtnl::kHighestNumber + 1);
+  }
+  if (*number_ <= rtnl::kLowestNumber) return std::nullopt;
+  return --*number_;
 }
 
 bool Session::Order(netns::NetnsCreate like) {

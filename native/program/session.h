@@ -3,6 +3,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <future>
 #include <map>
@@ -34,6 +35,10 @@ class Session {
   // Takes a kept descriptor of a folder, if there is one. Give it back without its lock.
   [[nodiscard]] UniqueFd TakeFolder(const std::string &path);
   void GiveBackFolder(const std::string &path, UniqueFd folder);
+
+  // A number for a namespace that was made, lower than those that others of ours have (rtnl/nsid.h), if there is one. `rtnl`: a socket of
+  // the host's.
+  [[nodiscard]] Result<std::optional<std::uint32_t>> NextNumber(netlink::Socket &rtnl);
 
   // What plans leave for later ones.
   [[nodiscard]] Reserve &Kept() noexcept { return reserve_; }
@@ -74,6 +79,7 @@ class Session {
   std::mutex mutex_;
   std::vector<KeptSocket> kept_;
   std::multimap<std::string, UniqueFd> folders_;
+  std::optional<std::uint32_t> number_;  // the lowest that was given
   Reserve reserve_;
   netns::SysctlView sysctls_;
   // Ordered, taken up by a thread, made; then taken by a plan, and all is as before.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/inet.h"
+#include "rtnl/nsid.h"
 
 namespace netmode::rtnl {
 
@@ -170,6 +171,9 @@ Result<void> Encode(netlink::Batch &batch, const LinkAdd &op, Names &names, std:
   const Result<Resolved> resolved = ResolveAdd(op, names);
   if (!resolved) return std::unexpected(resolved.error());
 
+  if (resolved->peer_namespace) {
+    if (const auto number = names.NumberFor(op.peer->ns, op.ns)) PutNumber(batch, *resolved->peer_namespace, *number);
+  }
   ifinfomsg header{};
   if (op.up) header.ifi_flags = header.ifi_change = IFF_UP;
   // The echo of a link born elsewhere would go to whoever has our port id there, not to us.

@@ -278,6 +278,24 @@ TEST_CASE("the kernel answers each message of a batch for itself") {
   CHECK(failures->front().error.code == ENODEV);
 }
 
+TEST_CASE("of a refusal that is nobody's nobody hears, and the others are heard of") {
+  const World world;
+  auto socket = Socket::Open(NETLINK_ROUTE);
+  REQUIRE(socket.has_value());
+  Batch batch;
+  const auto get = [&](const char *name, std::size_t tag) {
+    batch.Begin(RTM_GETLINK, 0, ifinfomsg{}, tag);
+    batch.PutString(IFLA_IFNAME, name);
+    batch.End();
+  };
+  get("nosuch", netlink::kNobodys);
+  get("nosuch", 2);
+  const auto failures = socket->Execute(batch);
+  REQUIRE(failures.has_value());
+  REQUIRE(failures->size() == 1);
+  CHECK(failures->front().tag == 2);
+}
+
 TEST_CASE("a batch beyond the socket's buffers is cut, and every message answered") {
   const World world;
   auto socket = Socket::Open(NETLINK_ROUTE);

@@ -250,6 +250,38 @@ TEST_CASE("a plan that wants another namespace, or comes after the order was can
   CHECK(session->Order({.name = {}, .slot = {}}));
 }
 
+// A pair between the host and a namespace that is made for it, or opened; answers the number by which the host knows that one.
+std::int32_t NumberOfNew(Session &session, const std::string &link, std::optional<netns::NetnsOpen> opened = std::nullopt) {
+  rtnl::LinkAdd pair;
+  pair.name = link;
+  pair.peer = rtnl::VethPeer{.ns = "box", .name = "to-" + link, .mac = {}, .mtu = {}};
+  const Op place = opened ? Op{.name = "netns.open", .verb = Immediate{*opened}}
+                          : Op{.name = "netns.create", .verb = Immediate{netns::NetnsCreate{.name = "of-" + link, .slot = "box"}}};
+  const Report report =
+      Run(session, {{.apply = place, .undo = std::nullopt}, {.apply = {.name = "link.add", .verb = RtnlVerb{pair}}, .undo = std::nullopt}});
+  REQUIRE_FALSE(report.failure);
+  const Step list = {
+      .apply = {.name = "link.list", .verb = Immediate{rtnl::LinkList{.ns = {}, .name = link, .master = {}, .partial_ok = false}}},
+      .undo = std::nullopt};
+  const Report listed = Run(session, {list});
+  REQUIRE_FALSE(listed.failure);
+  return std::get<std::vector<rtnl::Link>>(listed.outputs.front()).at(0).link_netnsid.value();
+}
+
+TEST_CASE("the host knows a namespace that was made by a number below those of all before it, as the kernel finds it the sooner") {
+  const test::PrivateWorld world;
+  const auto session = OpenSession();
+  const std::int32_t first = NumberOfNew(*session, "a");
+  CHECK(NumberOfNew(*session, "b") == first - 1);
+  const auto later = OpenSession();
+  CHECK(NumberOfNew(*later, "c") == first - 2);
+  // Whoever is the second to take a number gets one of the kernel's own.
+  CHECK(NumberOfNew(*session, "d") == 0);
+  CHECK(NumberOfNew(*session, "e") == first - 3);
+  // One that was there has a number, or gets the kernel's.
+  CHECK(NumberOfNew(*session, "f", netns::NetnsOpen{.slot = "box", .path = "/run/netns/of-a"}) == first);
+}
+
 // Makes a namespace `box` with lo up and a bridge in it, as a pool does it; `broken`: the op at that place fails.
 std::vector<Step> SharedPlan(const std::string &folder, std::optional<std::size_t> broken = std::nullopt) {
   rtnl::LinkAdd bridge;

@@ -561,6 +561,30 @@ TEST_CASE("links are listed by name, by master, or all") {
   CHECK(world.LinkNamed("a", kBox).kind == "veth");
 }
 
+TEST_CASE("a link of which there is more to say than a list usually takes at once is listed, and the others with it") {
+  TwoNamespaces world;
+  REQUIRE(world.Apply(Bridge("br0")) == 0);
+  REQUIRE(world.Apply(Veth("a", "b")) == 0);
+  constexpr std::size_t kNames = 400;  // 53 kB
+  for (std::size_t i = 0; i < kNames; ++i) {
+    Batch batch;
+    ifinfomsg header{};
+    header.ifi_index = static_cast<int>(world.created->index);
+    batch.Begin(RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND, header, 0);
+    const std::size_t list = batch.BeginNest(IFLA_PROP_LIST | NLA_F_NESTED);
+    batch.PutString(IFLA_ALT_IFNAME, std::to_string(i) + std::string(120, 'x'));
+    batch.EndNest(list);
+    batch.End();
+    REQUIRE(world.In("").Execute(batch).value().empty());
+  }
+  // The first list makes room, and the second has it.
+  for (int turn = 0; turn < 2; ++turn) {
+    const std::vector<Link> links = world.Links("");
+    REQUIRE(links.size() == 4);
+    CHECK(std::ranges::find(links, "a", &Link::name)->altnames.size() == kNames);
+  }
+}
+
 TEST_CASE("links are deleted together, and nothing else with them") {
   TwoNamespaces world;
   std::vector<LinkRef> refs;

@@ -13,8 +13,9 @@ export class Between implements Mechanism {
   /** What becomes of the next plans. */
   change: (plan: Plan) => Plan = plan => plan
   readonly #real: Mechanism
-  /** A process that is dead watches nothing. */
+  /** A process that is dead watches nothing, nor begins to. */
   readonly #watches = new Set<Watch>()
+  #isDead = false
   #deathAfter: number | undefined
   #died: { readonly resolve: (plan: Plan) => void; readonly reject: (error: unknown) => void } | undefined
 
@@ -43,6 +44,7 @@ export class Between implements Mechanism {
 
   #die(plan: Plan): Promise<never> {
     const done = plan.slice(0, this.#deathAfter).map(({ apply }) => ({ apply }))
+    this.#isDead = true
     for (const watch of this.#watches) watch.close()
     this.#real.run(done).then(() => this.#died?.resolve(plan), this.#died?.reject)
     return new Promise(() => {})
@@ -51,6 +53,7 @@ export class Between implements Mechanism {
   watch: Mechanism['watch'] = (wish, onEvents) => {
     const watch = this.#real.watch(wish, onEvents)
     this.#watches.add(watch)
+    if (this.#isDead) watch.close()
     return watch
   }
 
