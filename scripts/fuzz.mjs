@@ -14,7 +14,8 @@ import { root } from './stamp.mjs'
 /** What each program is made of, beside its own source. */
 const kSources = JSON.parse(readFileSync(join(root, 'native/sources.json'), 'utf8')).addon
 /** All of a folder of the addon's. */
-const sourcesIn = name => kSources.filter(file => file.startsWith(`native/${name}/`)).map(file => file.slice('native/'.length, -'.cc'.length))
+const sourcesIn = name =>
+  kSources.filter(file => file.startsWith(`native/${name}/`)).map(file => file.slice('native/'.length, -'.cc'.length))
 const kNetlink = ['base/inet', ...sourcesIn('netlink')]
 const kPrograms = {
   json: ['base/json'],

@@ -259,6 +259,7 @@ function rule(op: RuleVerb, ip: Ip): string {
 function comment(op: Op): string[] {
   switch (op.op) {
     case 'netns.open':
+    case 'link.settle':
       return []
     case 'netns.keep':
       return [`# keep the namespace ${op.slot} and the last lock as ${op.key}`]

@@ -55,6 +55,7 @@ function describe(trouble: Trouble, op: Op): KernelFailure {
 function subjectOf(op: Op): string | undefined {
   switch (op.op) {
     case 'link.set':
+    case 'link.settle':
     case 'expect.link':
     case 'address.list':
     case 'neighbor.list':

@@ -334,10 +334,14 @@ export interface LinkSet {
   readonly arpNotify?: boolean
   /** `none`: no IPv6 address comes by itself when it comes up (IFLA_INET6_ADDR_GEN_MODE). EAFNOSUPPORT where the link has no IPv6. */
   readonly addrGenMode?: 'none' | 'eui64'
-  /** Waits for what the kernel has put off about its carrier: after that the link really sends. Default false. */
-  readonly settle?: boolean
   /** A link that is gone is fine. Default false. */
   readonly missingOk?: boolean
+}
+/** What the kernel has put off about the link's carrier is done: after that the link really sends. */
+export interface LinkSettle {
+  readonly op: 'link.settle'
+  readonly ns?: Slot
+  readonly link: LinkRef
 }
 /** `ip link del`. Several `links`, or all of a `group`, go in one RTM_DELLINK and share one wait. */
 export interface LinkDelete {
@@ -594,6 +598,7 @@ export type Op =
   | TapAdd
   | LinkAdd
   | LinkSet
+  | LinkSettle
   | LinkDelete
   | LinkList
   | AddressVerb

@@ -86,6 +86,7 @@ constexpr Reader kReaders[] = {
     {"file.rename", Now<ReadFileRename>},
     {"expect.absent", Now<ReadExpectAbsent>},
     {"expect.link", Now<ReadLinkExpect>},
+    {"link.settle", Now<ReadLinkSettle>},
     {"expect.names", Now<ReadExpectNames>},
     {"expect.unchanged", Now<ReadExpectUnchanged>},
     {"claim", Now<ReadClaim>},

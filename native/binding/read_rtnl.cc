@@ -176,7 +176,6 @@ rtnl::LinkSet ReadLinkSet(Object &object) {
   op.move_to = object.OptionalString("moveTo");
   op.arp_notify = object.OptionalBool("arpNotify");
   op.addr_gen_mode = OptionalChoice(object, "addrGenMode", kAddrGenModes);
-  op.settle = object.Flag("settle");
   op.missing_ok = object.Flag("missingOk");
   return op;
 }
@@ -192,6 +191,8 @@ rtnl::LinkDelete ReadLinkDelete(Object &object) {
 }
 
 rtnl::LinkExpect ReadLinkExpect(Object &object) { return {.ns = ReadNs(object), .link = RequiredLinkRef(object, "link")}; }
+
+rtnl::LinkSettle ReadLinkSettle(Object &object) { return {.ns = ReadNs(object), .link = RequiredLinkRef(object, "link")}; }
 
 rtnl::LinkList ReadLinkList(Object &object) {
   return {.ns = ReadNs(object),

@@ -17,6 +17,7 @@ namespace netmode::binding {
 [[nodiscard]] rtnl::LinkSet ReadLinkSet(Object &object);
 [[nodiscard]] rtnl::LinkDelete ReadLinkDelete(Object &object);
 [[nodiscard]] rtnl::LinkExpect ReadLinkExpect(Object &object);
+[[nodiscard]] rtnl::LinkSettle ReadLinkSettle(Object &object);
 [[nodiscard]] rtnl::LinkList ReadLinkList(Object &object);
 // The verb is the part of `op` behind the dot: `address.add`.
 [[nodiscard]] rtnl::AddressVerb ReadAddressVerb(Object &object);

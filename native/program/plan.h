@@ -48,7 +48,7 @@ using Immediate = std::variant<state::Lock, state::FolderCreate, state::FolderRe
                                state::ClaimList, state::Claim, state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate,
                                netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify, NetnsKeep, NetnsTake,
                                netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet, SocketOpen, tap::TapAdd, rtnl::LinkDelete,
-                               rtnl::LinkExpect, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList,
+                               rtnl::LinkExpect, rtnl::LinkSettle, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList,
                                rtnl::NeighborTableList, rtnl::RuleList, Survey, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
 
 struct Op {

@@ -129,6 +129,7 @@ class Runner final : public rtnl::Names {
   [[nodiscard]] Result<Output> Do(const tap::TapAdd &op);
   [[nodiscard]] Result<Output> Do(const rtnl::LinkDelete &op);
   [[nodiscard]] Result<Output> Do(const rtnl::LinkExpect &op);
+  [[nodiscard]] Result<Output> Do(const rtnl::LinkSettle &op);
   [[nodiscard]] Result<Output> Do(const nft::ListVerb &op);
   [[nodiscard]] Result<Output> Do(const nft::RulesVerb &op);
   [[nodiscard]] Result<Output> Do(const conntrack::ConntrackFlush &op);

@@ -218,6 +218,12 @@ Result<Output> Runner::Do(const rtnl::LinkExpect &op) {
   return Nothing(rtnl::Expect(**socket, op.link.name, *index));
 }
 
+Result<Output> Runner::Do(const rtnl::LinkSettle &op) {
+  const auto socket = Rtnl(op.ns);
+  if (!socket) return std::unexpected(socket.error());
+  return Nothing(rtnl::Settle(**socket, op.link.name));
+}
+
 Result<Output> Runner::Do(const nft::ListVerb &op) {
   const auto socket = Netfilter(op.ns);
   if (!socket) return std::unexpected(socket.error());

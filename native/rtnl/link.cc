@@ -151,16 +151,6 @@ void PutFamilies(netlink::Batch &batch, const std::optional<bool> &arp_notify, c
   batch.EndNest(families);
 }
 
-// The kernel tells nothing about a link before it has done what it had put off (rtnl_getlink, from 6.8). The answer is for nobody.
-void PutQuestion(netlink::Batch &batch, const std::string &name, std::optional<std::uint32_t> index, std::size_t tag) {
-  ifinfomsg header{};
-  header.ifi_index = static_cast<int>(index.value_or(0));
-  batch.Begin(RTM_GETLINK, 0, header, tag);
-  if (!index) batch.PutString(IFLA_IFNAME, name);
-  batch.PutInteger(IFLA_EXT_MASK, std::uint32_t{RTEXT_FILTER_SKIP_STATS});
-  batch.End();
-}
-
 }  // namespace
 
 Result<void> Encode(netlink::Batch &batch, const LinkAdd &op, Names &names, std::size_t tag) {
@@ -219,27 +209,23 @@ Result<void> Encode(netlink::Batch &batch, const LinkSet &op, Names &names, std:
   }
   const bool port = op.port && !op.port->Empty();
   const bool families = op.arp_notify || op.addr_gen_mode;
-  const bool other = op.up || op.name || mac || op.mtu || master || op.group || op.alias || move_to || families;
-  if (other || port || !op.settle) {
-    BeginChange(batch, op.link.name, index, header, tag);
-    if (op.name) batch.PutString(IFLA_IFNAME, *op.name);
-    PutMac(batch, mac);
-    PutOptional(batch, IFLA_MTU, op.mtu);
-    PutOptional(batch, IFLA_MASTER, master);
-    PutOptional(batch, IFLA_GROUP, op.group);
-    if (op.alias) batch.PutString(IFLA_IFALIAS, *op.alias);
-    PutOptional(batch, IFLA_NET_NS_FD, move_to);
-    if (families) PutFamilies(batch, op.arp_notify, op.addr_gen_mode);
-    // The kernel sets a port's options before anything else of the message.
-    if (port && !master) PutPortOptions(batch, *op.port);
-    batch.End();
-  }
+  BeginChange(batch, op.link.name, index, header, tag);
+  if (op.name) batch.PutString(IFLA_IFNAME, *op.name);
+  PutMac(batch, mac);
+  PutOptional(batch, IFLA_MTU, op.mtu);
+  PutOptional(batch, IFLA_MASTER, master);
+  PutOptional(batch, IFLA_GROUP, op.group);
+  if (op.alias) batch.PutString(IFLA_IFALIAS, *op.alias);
+  PutOptional(batch, IFLA_NET_NS_FD, move_to);
+  if (families) PutFamilies(batch, op.arp_notify, op.addr_gen_mode);
+  // The kernel sets a port's options before anything else of the message.
+  if (port && !master) PutPortOptions(batch, *op.port);
+  batch.End();
   if (port && master) {
     BeginChange(batch, op.link.name, index, ifinfomsg{}, tag);
     PutPortOptions(batch, *op.port);
     batch.End();
   }
-  if (op.settle) PutQuestion(batch, op.link.name, index, tag);
   return {};
 }
 

@@ -66,7 +66,6 @@ struct LinkSet {
   std::optional<std::string> move_to;
   std::optional<bool> arp_notify;
   std::optional<AddrGenMode> addr_gen_mode;
-  bool settle = false;  // what the kernel has put off about its carrier is done before the op has been
   bool missing_ok = false;
 };
 
@@ -156,6 +155,13 @@ struct LinkExpect {
   LinkRef link;
 };
 [[nodiscard]] Result<void> Expect(const netlink::Socket &socket, const std::string &name, std::uint32_t index);
+
+// What the kernel has put off about the link's carrier is done: after that it really sends. ENODEV: there is none.
+struct LinkSettle {
+  std::string ns;
+  LinkRef link;
+};
+[[nodiscard]] Result<void> Settle(const netlink::Socket &socket, const std::string &name);
 
 // ENODEV when there is none.
 [[nodiscard]] Result<std::uint32_t> LinkIndexByName(netlink::Socket &socket, const std::string &name);

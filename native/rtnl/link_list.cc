@@ -1,6 +1,8 @@
 // Reading links: dumps, single look-ups and the echo of a creation.
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 
@@ -204,6 +206,18 @@ Result<void> Expect(const netlink::Socket &socket, const std::string &name, std:
   request.ifr_ifindex = static_cast<int>(index);
   if (ioctl(socket.Fd(), SIOCGIFNAME, &request) != 0) return FailErrno("ioctl", name);
   if (name != request.ifr_name) return Fail(ENODEV, "ioctl", name);
+  return {};
+}
+
+// The kernel does not tell whether a link has a carrier before it has done what it had put off (ethtool_op_get_link, from 6.8). Of what
+// does that it is the least to ask.
+Result<void> Settle(const netlink::Socket &socket, const std::string &name) {
+  ethtool_value carrier{.cmd = ETHTOOL_GLINK, .data = 0};
+  ifreq request{};
+  if (name.size() >= sizeof request.ifr_name) return Fail(ENODEV, "ioctl", name);
+  std::memcpy(request.ifr_name, name.data(), name.size());
+  request.ifr_data = reinterpret_cast<char *>(&carrier);
+  if (ioctl(socket.Fd(), SIOCETHTOOL, &request) != 0 && errno != EOPNOTSUPP) return FailErrno("ioctl", name);
   return {};
 }
 

@@ -171,8 +171,8 @@ function attachSteps(attachment: Attachment): Step[] {
     ...insideSteps(endpoint, slot, defaults, 'later'),
     ...defaultRoutes(endpoint, gateways, slot),
     // The kernel lets the host's end send on a work queue that may be late, and until then drops what goes to the sandbox: hence
-    // `settle`. Only then do announcements get through, and setting the MAC address, even to what it is, makes the kernel announce.
-    { apply: { op: 'link.set', link: host, settle: true } },
+    // `link.settle`. Only then do announcements get through, and setting the MAC address, even to what it is, makes the kernel announce.
+    { apply: { op: 'link.settle', link: host } },
     isKnown(network, endpoint)
       ? { apply: { op: 'fdb.replace', link: host, mac }, when: 'behind' }
       : { apply: { op: 'link.set', ns: slot, link: inside, mac } },

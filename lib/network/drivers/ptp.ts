@@ -98,7 +98,8 @@ function attachSteps({ sandbox, network, endpoint, slot, gateways, defaults }: A
         .map(({ subnet }): Step => ({ apply: { op: 'route.add', ns: slot, to: subnet, via: gateway, link: inside } })),
     ]),
     ...defaultRoutes(endpoint, gateways, slot),
-    { apply: { op: 'link.set', link: host, alias: `netmode:${sandbox}/${network.name}`, settle: true } }, // see bridge.ts
+    { apply: { op: 'link.set', link: host, alias: `netmode:${sandbox}/${network.name}` } },
+    { apply: { op: 'link.settle', link: host } }, // see bridge.ts
   ]
 }
 
