@@ -89,6 +89,18 @@ Result<std::optional<std::string>> WriteSysctl(const std::string &key, const std
   return *std::move(before);
 }
 
+Result<void> PutSysctl(const std::string &key, const std::string &value, int proc) {
+  const auto below = PathOf(key);
+  if (!below) return std::unexpected(below.error());
+  const UniqueFd file(openat(proc, (proc == kNoProc ? InProc(*below) : *below).c_str(), O_WRONLY | O_CLOEXEC));
+  if (file.Valid()) {
+    if (pwrite(file.Get(), value.data(), value.size(), 0) < 0) return FailErrno("write", key);
+    return {};
+  }
+  if (auto written = WriteSysctl(key, value, proc); !written) return std::unexpected(std::move(written.error()));
+  return {};
+}
+
 Result<std::vector<Setting>> Overridden(const std::string &key, const std::string &value) {
   const bool four = key == "net/ipv4/ip_forward";
   std::vector<Setting> settings;

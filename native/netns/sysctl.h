@@ -34,6 +34,9 @@ inline constexpr int kNoProc = -1;
 // /proc/sys is no failure if the value is right already. `proc`: a mount of it to use instead of /proc.
 [[nodiscard]] Result<std::optional<std::string>> WriteSysctl(const std::string &key, const std::string &value, int proc = kNoProc);
 
+// The same for who need not know what was there.
+[[nodiscard]] Result<void> PutSysctl(const std::string &key, const std::string &value, int proc);
+
 struct Setting {
   std::string key;
   std::string value;

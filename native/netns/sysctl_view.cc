@@ -27,11 +27,11 @@ constexpr std::size_t kMany = 64;
 
 }  // namespace
 
-Result<std::optional<std::string>> SysctlView::Write(const std::string &key, const std::string &value) {
+Result<void> SysctlView::Write(const std::string &key, const std::string &value) {
   std::unique_lock lock(mutex_);
   const auto proc = proc_;
   lock.unlock();
-  auto written = WriteSysctl(key, value, proc == nullptr ? kNoProc : proc->Get());
+  auto written = PutSysctl(key, value, proc == nullptr ? kNoProc : proc->Get());
   if (!written) return written;
   lock.lock();
   ++writes_;

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -18,8 +17,8 @@ namespace netmode::netns {
 
 class SysctlView {
  public:
-  // As WriteSysctl. In /proc at first, and for ever where proc can't be mounted.
-  [[nodiscard]] Result<std::optional<std::string>> Write(const std::string &key, const std::string &value);
+  // As PutSysctl. In /proc at first, and for ever where proc can't be mounted.
+  [[nodiscard]] Result<void> Write(const std::string &key, const std::string &value);
 
   // Mounts proc if there have been some writes, and anew if there have been many. To be called where nobody waits: to close a mount takes
   // the kernel a millisecond.
