@@ -17,7 +17,7 @@ namespace netmode::netlink {
 
 using Bytes = std::span<const std::byte>;
 
-// The tag of a message of whose refusal nobody hears; it must not be the last one.
+// The tag of a message of whose refusal nobody hears.
 constexpr std::size_t kNobodys = std::numeric_limits<std::size_t>::max();
 
 class Batch {

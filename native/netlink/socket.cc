@@ -136,16 +136,17 @@ Result<void> Socket::Dump(Batch &request, const OnMessage &on_message, const std
   // A number of attempts is no measure: a short list is interrupted seldom, and a long one takes a moment between two changes.
   const auto deadline = std::chrono::steady_clock::now() + kDumpTime;
   for (int attempt = 1;; ++attempt) {
-    const Result<bool> whole = DumpOnce(request, on_message);
-    if (!whole) return std::unexpected(whole.error());
-    if (*whole || (when == WhenDisturbed::kTakeLast && attempt == kDumpAttempts)) return {};
+    const Result<Course> course = DumpOnce(request, on_message);
+    if (!course) return std::unexpected(course.error());
+    const bool last = when == WhenDisturbed::kTakeLast && attempt >= kDumpAttempts;
+    if (*course == Course::kWhole || (last && *course == Course::kDisturbed)) return {};
     if (restart) restart();
     if (attempt >= kDumpAttempts && std::chrono::steady_clock::now() >= deadline) break;
   }
   return Fail(EINTR, "netlink.dump", "the kernel's tables kept changing");
 }
 
-Result<bool> Socket::DumpOnce(Batch &request, const OnMessage &on_message) {
+Result<Socket::Course> Socket::DumpOnce(Batch &request, const OnMessage &on_message) {
   nlmsghdr *header = request.Header(request.Entries().front());
   header->nlmsg_flags = static_cast<std::uint16_t>((header->nlmsg_flags & ~NLM_F_ACK) | NLM_F_DUMP);
   header->nlmsg_seq = ++sequence_;
@@ -159,12 +160,12 @@ Result<bool> Socket::DumpOnce(Batch &request, const OnMessage &on_message) {
       // over.
       while (recv(Fd(), receive_.get(), 0, MSG_TRUNC | MSG_DONTWAIT) >= 0 || errno == EINTR) {
       }
-      return false;
+      return Course::kTorn;
     }
     collector.Feed(*datagram, on_message);
   }
   if (const std::optional<Error> &failed = collector.Failed()) return std::unexpected(*failed);
-  return !collector.Interrupted();
+  return collector.Interrupted() ? Course::kDisturbed : Course::kWhole;
 }
 
 // Left as it is found: of a namespace's own socket only a few bytes are ever used.

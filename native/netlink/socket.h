@@ -60,7 +60,9 @@ class Socket {
 
   [[nodiscard]] Result<void> SendAndCollect(Batch &batch, std::size_t first, std::size_t last, const OnReply &on_reply,
                                             std::vector<Failure> &failures);
-  [[nodiscard]] Result<bool> DumpOnce(Batch &request, const OnMessage &on_message);
+  // How a dump went: its tables changed meanwhile, or a part of it was lost.
+  enum class Course { kWhole, kDisturbed, kTorn };
+  [[nodiscard]] Result<Course> DumpOnce(Batch &request, const OnMessage &on_message);
   [[nodiscard]] std::size_t ChunkEnd(Batch &batch, std::size_t first, bool replies_wanted);
   void GrowBuffers(std::size_t send, std::size_t receive);
   void GrowReceive(std::size_t size);

@@ -139,7 +139,6 @@ void Runner::Take(std::size_t step, Result<Fresh> fresh) {
   places_[create.slot] = Place{.ns = std::move(fresh->ns), .rtnl = std::move(fresh->rtnl), .netfilter = std::nullopt, .unnumbered = true};
   report_.outputs[step] = fresh->identity;
   next_ = step + 1;
-  if (!netns::Stranded()) inside_ = kHost;  // whoever has made it has come back
 }
 
 void Runner::Name(std::size_t step, int fd) {

@@ -45,14 +45,17 @@ void Session::GiveBackFolder(const std::string &path, UniqueFd folder) {
 }
 
 Result<std::optional<std::uint32_t>> Session::NextNumber(netlink::Socket &rtnl) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (!number_) {
+    lock.unlock();  // the main thread waits for nobody's list
     const auto lowest = rtnl::LowestNumberGiven(rtnl);
     if (!lowest) return std::unexpected(lowest.error());
-    number_ = lowest->value_or(rtnl::kHighestNumber + 1);
+    lock.lock();
+    if (!number_) number_ = lowest->value_or(rtnl::kHighestNumber + 1);
   }
-  if (*number_ <= rtnl::kLowestNumber) return std::nullopt;
-  return --*number_;
+  if (*number_ > rtnl::kLowestNumber) return --*number_;
+  number_.reset();  // by then the higher ones may be free again
+  return std::nullopt;
 }
 
 bool Session::Order(netns::NetnsCreate like) {

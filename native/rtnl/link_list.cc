@@ -124,15 +124,15 @@ void ParseAttribute(const Attribute &attribute, Link &link) {
 }
 
 // Without a mask the kernel doesn't look how much room the largest link of a list needs, and leaves out one of which there is more to say
-// than 32 KiB. This one spares it the counters of IPv6, which nobody asks for.
-void PutMask(netlink::Batch &batch) { batch.PutInteger<std::uint32_t>(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS); }
+// than 32 KiB. Links other than bridges, and bridges other than those of the ring protocol, say no more for this one.
+constexpr std::uint32_t kNothingMore = RTEXT_FILTER_MRP;
 
 // One link by name: a question of its own, so that the others are not walked.
-Result<std::vector<Link>> Get(netlink::Socket &socket, const std::string &name) {
+Result<std::vector<Link>> Get(netlink::Socket &socket, const std::string &name, std::uint32_t mask) {
   netlink::Batch batch;
   batch.Begin(RTM_GETLINK, 0, ifinfomsg{}, 0);
   batch.PutString(IFLA_IFNAME, name);
-  PutMask(batch);
+  batch.PutInteger(IFLA_EXT_MASK, mask);
   batch.End();
   std::vector<Link> links;
   Result<std::vector<netlink::Failure>> failures = socket.Execute(batch, [&](std::size_t, const netlink::Message &message) {
@@ -182,7 +182,7 @@ Result<std::vector<Link>> List(netlink::Socket &socket, const LinkList &op, Name
   }
   const auto wanted = [&](const Link &link) { return !master || link.master == master; };
   if (op.name) {
-    Result<std::vector<Link>> links = Get(socket, *op.name);
+    Result<std::vector<Link>> links = Get(socket, *op.name, kNothingMore);
     if (!links && links.error().code == ENODEV) return std::vector<Link>{};
     if (links) std::erase_if(*links, [&](const Link &link) { return !wanted(link); });
     return links;
@@ -190,7 +190,7 @@ Result<std::vector<Link>> List(netlink::Socket &socket, const LinkList &op, Name
   netlink::Batch request;
   request.Begin(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{}, 0);
   if (master) request.PutInteger(IFLA_MASTER, *master);
-  PutMask(request);
+  request.PutInteger(IFLA_EXT_MASK, kNothingMore);
   request.End();
   std::vector<Link> links;
   const auto when = op.partial_ok ? netlink::WhenDisturbed::kTakeLast : netlink::WhenDisturbed::kFail;
@@ -222,7 +222,7 @@ Result<void> Settle(const netlink::Socket &socket, const std::string &name) {
 }
 
 Result<std::uint32_t> LinkIndexByName(netlink::Socket &socket, const std::string &name) {
-  const Result<std::vector<Link>> links = Get(socket, name);
+  const Result<std::vector<Link>> links = Get(socket, name, RTEXT_FILTER_SKIP_STATS);
   if (!links) return std::unexpected(links.error());
   if (links->empty()) return Fail(ENODEV, "link.get");
   return links->front().index;

@@ -8,7 +8,8 @@ import { requires } from '../setup/privilege.js'
 import { settings } from '../setup/settings.js'
 import { homeSubnets } from '../setup/stage.js'
 
-const { describe, test } = requires('root', 'program:nft', 'program:sysctl')
+const { describe } = requires('root', 'program:nft', 'program:sysctl')
+const { test } = requires('nftProtocolKeys')
 
 let machine: PrivateHost
 /** Like `machine`, and untouched by netmode. */
@@ -177,9 +178,10 @@ describe('the explanation of', () => {
 
 describe('with the other drivers, the explanation of', () => {
   const subnets = [homeSubnets[0]]
-  const { test: withMacvlan } = requires('root', 'program:nft', 'program:sysctl', 'link:macvlan')
-  const { test: withIpvlan } = requires('root', 'program:nft', 'program:sysctl', 'link:ipvlan')
-  const { test: withVlan } = requires('root', 'program:nft', 'program:sysctl', 'link:macvlan', 'link:vlan')
+  const { test: withMacvlan } = requires('link:macvlan')
+  const { test: withIpvlan } = requires('link:ipvlan')
+  const { test: withVlan } = requires('link:macvlan', 'link:vlan')
+  const { test: withVlanAndRules } = requires('link:vlan', 'nftProtocolKeys')
 
   /** A network, a sandbox on it, and the removal of both. */
   async function both(network: NetworkOptions, sandboxOptions: Partial<SandboxOptions>): Promise<void> {
@@ -199,7 +201,7 @@ describe('with the other drivers, the explanation of', () => {
     expect(await picture(empty, [])).toEqual(before)
   }
 
-  const { test: withTun } = requires('root', 'program:nft', 'program:sysctl', '/dev/net/tun')
+  const { test: withTun } = requires('/dev/net/tun', 'nftProtocolKeys')
   withTun.each([{}, { owner: 7, group: 8, vnetHdr: true, multiQueue: true }])('a bridge and a sandbox with a TAP on it, %o', tap =>
     both(
       { name: 'lan', subnets: ['10.8.0.0/24', 'fd00:8::/64'], icc: false },
@@ -217,9 +219,10 @@ describe('with the other drivers, the explanation of', () => {
   withIpvlan.each(['l2', 'l3', 'l3s'] as const)('an ipvlan network in mode %s and a sandbox', ipvlanMode =>
     both({ name: 'lan', driver: 'ipvlan', parent: 'eth0', ipvlanMode, subnets }, { ip: '198.51.100.77' }),
   )
-  withVlan.each(['macvlan', 'bridge'] as const)('a %s network on a VLAN that it makes, and a sandbox', driver =>
-    both({ name: 'lan', driver, parent: 'eth0.7', subnets: ['203.0.113.0/24'] }, { ip: '203.0.113.77' }),
-  )
+  const onVlan = (driver: 'macvlan' | 'bridge') =>
+    both({ name: 'lan', driver, parent: 'eth0.7', subnets: ['203.0.113.0/24'] }, { ip: '203.0.113.77' })
+  withVlan('a macvlan network on a VLAN that it makes, and a sandbox', () => onVlan('macvlan'))
+  withVlanAndRules('a bridge network on a VLAN that it makes, and a sandbox', () => onVlan('bridge'))
   test('a bridge with an uplink and a sandbox', () =>
     both({ name: 'lan', parent: 'eth0', bridge: 'br.lan', subnets }, { ip: '198.51.100.77' }))
 })
