@@ -334,7 +334,7 @@ export interface LinkSet {
   readonly arpNotify?: boolean
   /** `none`: no IPv6 address comes by itself when it comes up (IFLA_INET6_ADDR_GEN_MODE). EAFNOSUPPORT where the link has no IPv6. */
   readonly addrGenMode?: 'none' | 'eui64'
-  /** A link that is gone is fine. Default false. */
+  /** A link that is gone is fine, or one that has no IPv6. Default false. */
   readonly missingOk?: boolean
 }
 /** What the kernel has put off about the link's carrier is done: after that the link really sends. */

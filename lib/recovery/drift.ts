@@ -39,9 +39,13 @@ export function again(steps: readonly Step[], made: boolean): Step[] {
         return made ? [] : [{ apply }]
       case 'link.set': {
         if (!made) return [{ apply }]
-        // Of use before the link carries, and refused where it has no IPv6 any more.
-        const { name, addrGenMode: _, ...rest } = apply
-        return [{ apply: name === undefined ? rest : { ...rest, link: { name } } }]
+        const { name, addrGenMode, ...rest } = apply
+        const { op, ns, link } = apply
+        return [
+          { apply: name === undefined ? rest : { ...rest, link: { name } } },
+          // Where others have made it so narrow that it has no IPv6 any more there is nothing to set.
+          ...(addrGenMode ? [{ apply: { op, ...(ns !== undefined && { ns }), link, addrGenMode, missingOk: true } }] : []),
+        ]
       }
       case 'address.add':
         return [{ apply: { ...apply, op: 'address.replace' } }]

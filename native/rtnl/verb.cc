@@ -4,7 +4,8 @@
 
 namespace netmode::rtnl {
 
-// Which of them it is depends on the object: links ENODEV, routes ESRCH, neighbours and rules ENOENT, addresses EADDRNOTAVAIL.
-bool MeansMissing(int code) { return code == ENODEV || code == ENOENT || code == ESRCH || code == EADDRNOTAVAIL; }
+// Which of them it is depends on the object: links ENODEV, routes ESRCH, neighbours and rules ENOENT, addresses EADDRNOTAVAIL;
+// a family that a link does not have EAFNOSUPPORT.
+bool MeansMissing(int code) { return code == ENODEV || code == ENOENT || code == ESRCH || code == EADDRNOTAVAIL || code == EAFNOSUPPORT; }
 
 }  // namespace netmode::rtnl

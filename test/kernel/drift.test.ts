@@ -144,6 +144,20 @@ test("a host's end that somebody has made too narrow for IPv6 comes up again", a
   expect(await machine.ipJson('link', 'show', 'dev', port)).toMatchObject([{ mtu: 1000, operstate: 'UP' }])
 })
 
+test("a host's end that was made and not yet told what it is takes no IPv6 address", async () => {
+  await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24'] })
+  const web = await host.sandboxes.create({ name: 'web', network: 'lan' })
+  const port = String(web.endpoints[0]?.hostIfname)
+  await host.close()
+  host = await openHost({ netns: machine.netns, stateDir: machine.stateDir, repair: false })
+  await machine.ip('link', 'set', port, 'alias', '')
+  await machine.ip('link', 'set', port, 'addrgenmode', 'eui64')
+  expect(await host.recover()).toEqual({ rolledBack: [], repaired: ['web'], damaged: [] })
+  expect(await machine.ipJson('-d', 'link', 'show', 'dev', port)).toMatchObject([
+    { ifalias: 'netmode:web/lan', inet6_addr_gen_mode: 'none' },
+  ])
+})
+
 const forget = async () => run('ip', ['netns', 'delete', 'elsewhere']).catch(() => {})
 
 describe.each(Object.entries(deeds))('somebody %s', (_, deed) => {
