@@ -11,12 +11,12 @@ import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import { root } from './stamp.mjs'
 
-/** What each program is made of, beside its own source. */
 const kSources = JSON.parse(readFileSync(join(root, 'native/sources.json'), 'utf8')).addon
 /** All of a folder of the addon's. */
 const sourcesIn = name =>
   kSources.filter(file => file.startsWith(`native/${name}/`)).map(file => file.slice('native/'.length, -'.cc'.length))
 const kNetlink = ['base/inet', ...sourcesIn('netlink')]
+/** What each program is made of, beside its own source. */
 const kPrograms = {
   json: ['base/json'],
   netlink: [...kNetlink, ...sourcesIn('rtnl'), 'watch/event', 'watch/loss', 'watch/subscribe'],
