@@ -470,7 +470,7 @@ export interface NetworkInfo {
   readonly [dockerKey: string]: unknown
 }
 
-/** `docker inspect`, one element of its array. */
+/** `docker inspect`, one element of its array. What is inside is shared by many inspections, and frozen. */
 export interface SandboxInfo {
   readonly Name: string
   readonly Id: string

@@ -15,8 +15,13 @@ const nothing: Counter = { packets: 0, bytes: 0 }
 /** Set and key, in words → what was counted. */
 type Counts = ReadonlyMap<string, Counter>
 
-/** Where the two counts of a port are: of its connections, and of what went through. */
+/** Where what counts for a sandbox is. */
 interface Places {
+  readonly ports: readonly PortPlaces[]
+  readonly sets: readonly string[]
+}
+/** Where the two counts of a port are: of its connections, and of what went through. */
+interface PortPlaces {
   readonly port: PortRecord
   readonly entrance: Place | undefined
   readonly traffic: Place | undefined
@@ -30,7 +35,7 @@ interface Place {
 export class PortCounters {
   readonly #mechanism: Mechanism
   readonly #wanted = new Set<string>()
-  readonly #places = new WeakMap<SandboxRecord, readonly Places[]>()
+  readonly #places = new WeakMap<SandboxRecord, Places>()
   #next: Promise<Counts> | undefined
   #current: Promise<unknown> = Promise.resolve()
 
@@ -41,21 +46,21 @@ export class PortCounters {
   /** One for each port of the sandbox, in their order. All zero while the ruleset is gone, or where a port leads nowhere. */
   async of(record: SandboxRecord, signal?: AbortSignal): Promise<readonly PortCounter[]> {
     if (record.ports.length === 0) return []
-    const places = this.#placesOf(record)
-    const counts = await this.#look(places.flatMap(({ entrance, traffic }) => [entrance?.set ?? [], traffic?.set ?? []].flat()))
+    const { ports, sets } = this.#placesOf(record)
+    const counts = await this.#look(sets)
     signal?.throwIfAborted()
     const countOf = (place: Place | undefined): Counter => (place && counts.get(place.id)) ?? nothing
-    return places.map(({ port, entrance, traffic }) => {
+    return ports.map(({ port, entrance, traffic }) => {
       const { packets, bytes } = countOf(traffic)
       return { ...port, connections: countOf(entrance).packets, packets, bytes }
     })
   }
 
   /** Worked out once for each record that is kept in memory. */
-  #placesOf(record: SandboxRecord): readonly Places[] {
+  #placesOf(record: SandboxRecord): Places {
     const known = this.#places.get(record)
     if (known !== undefined) return known
-    const places = record.ports.map((port): Places => {
+    const ports = record.ports.map((port): PortPlaces => {
       const elements = elementsOf(record, port)
       return {
         port,
@@ -63,6 +68,8 @@ export class PortCounters {
         traffic: placeOf(elements.find(({ set }) => set.startsWith('exposed'))),
       }
     })
+    const sets = new Set(ports.flatMap(({ entrance, traffic }) => [entrance, traffic].flatMap(place => place?.set ?? [])))
+    const places = { ports, sets: [...sets] }
     this.#places.set(record, places)
     return places
   }

@@ -11,11 +11,10 @@ export interface Surroundings {
   readonly netnsPath: string
   /** Where its own /etc files are, if it has any. */
   readonly files: EtcPaths | undefined
-  /** Of its ports. */
-  readonly counters: readonly PortCounter[]
 }
 
-export function sandboxInfo(sandbox: SandboxRecord, { netnsPath, files: etc, counters }: Surroundings): SandboxInfo {
+/** As far as its record tells: nothing has been counted. */
+export function sandboxInfo(sandbox: SandboxRecord, { netnsPath, files: etc }: Surroundings): SandboxInfo {
   const { id, name, mode, ports, files } = sandbox
   const exposed = exposedPorts(sandbox)
   return {
@@ -54,18 +53,26 @@ export function sandboxInfo(sandbox: SandboxRecord, { netnsPath, files: etc, cou
     },
     // What Docker has no word for.
     ...(sandbox.guest && { Guest: guestInfo(sandbox.guest) }),
-    PortCounters: counters.map(({ hostIp, hostPort, connections, packets, bytes, allow, ...port }) => ({
+    PortCounters: [],
+    Redirects: (sandbox.redirects ?? [])
+      .map(publicRedirect)
+      .map(({ protocol, port, to }) => ({ Port: `${port}/${protocol}`, To: String(to) })),
+  }
+}
+
+/** The same with what its ports have counted. */
+export function withCounters(info: SandboxInfo, counters: readonly PortCounter[]): SandboxInfo {
+  return {
+    ...info,
+    PortCounters: counters.map(({ hostIp, hostPort, protocol, containerPort, connections, packets, bytes, allow }) => ({
       HostIp: hostIp,
       HostPort: String(hostPort),
-      Port: formatContainerPort(port),
+      Port: formatContainerPort({ protocol, containerPort }),
       ...(allow && { Allow: allow }),
       Connections: connections,
       Packets: packets,
       Bytes: bytes,
     })),
-    Redirects: (sandbox.redirects ?? [])
-      .map(publicRedirect)
-      .map(({ protocol, port, to }) => ({ Port: `${port}/${protocol}`, To: String(to) })),
   }
 }
 

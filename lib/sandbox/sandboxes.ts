@@ -13,6 +13,7 @@ import type {
   SandboxSummary,
 } from '../contract.js'
 import { fail, invalid } from '../errors.js'
+import { frozen } from '../frozen.js'
 import type { Identity } from '../native.js'
 import { withNames } from '../network/name-servers.js'
 import type { Networks } from '../network/networks.js'
@@ -31,7 +32,7 @@ import { Creation } from './creation.js'
 import { publicEndpoint } from './endpoint.js'
 import { etcPaths } from './files.js'
 import { publicGuest } from './guest.js'
-import { sandboxInfo } from './inspect.js'
+import { sandboxInfo, withCounters } from './inspect.js'
 import { openNamespace, slot } from './modes/mode.js'
 import { orderNamespace } from './namespace-order.js'
 import { type Ground, removePlan } from './plans.js'
@@ -66,6 +67,7 @@ export class Sandboxes {
   readonly #pools = new Set<Pool>()
   /** Whose namespace was what at the last list, by the id of the sandbox. */
   #identified: ReadonlyMap<string, { readonly version: string; readonly identity: Identity }> = new Map()
+  readonly #infos = new WeakMap<SandboxRecord, SandboxInfo>()
   readonly #creating = new UnderWay()
 
   constructor(context: Context, store: Store, networks: Networks, ground: Ground, process: NonNullable<SandboxRecord['ephemeral']>) {
@@ -180,11 +182,16 @@ export class Sandboxes {
 
   async inspect(name: string, { signal }: Op = {}): Promise<SandboxInfo> {
     const record = await this.record(sandboxName(name, 'name'), signal)
-    return sandboxInfo(record, {
-      netnsPath: this.netnsPath(record),
-      files: etcPaths(this.#context.layout, record),
-      counters: await this.counters(record, signal),
-    })
+    return withCounters(this.#infoOf(record), await this.counters(record, signal))
+  }
+
+  /** Put together once for each record that is kept in memory. */
+  #infoOf(record: SandboxRecord): SandboxInfo {
+    const known = this.#infos.get(record)
+    if (known !== undefined) return known
+    const info = frozen(sandboxInfo(record, { netnsPath: this.netnsPath(record), files: etcPaths(this.#context.layout, record) }))
+    this.#infos.set(record, info)
+    return info
   }
 
   async remove(name: string, op: Op = {}): Promise<boolean> {

@@ -2,6 +2,7 @@
  * Records of many sandboxes. One trip to a native thread looks at all of their files, and brings the texts of those only that have changed
  * since the last look.
  */
+import { frozen } from '../frozen.js'
 import type { FileLook, Sights } from '../plan/op.js'
 import type { Layout } from './layout.js'
 import { look } from './look.js'
@@ -67,11 +68,4 @@ export class Crowd {
     if (version !== undefined && found.record && texts.length === 0) this.#known.set(name, { version, record: frozen(found.record) })
     return (found.record ?? found.damaged) ? found : alone(name)
   }
-}
-
-/** Many handles share it. */
-function frozen<T>(value: T): T {
-  if (typeof value !== 'object' || value === null) return value
-  for (const part of Object.values(value)) frozen(part)
-  return Object.freeze(value)
 }

@@ -8,11 +8,6 @@ const perTurn = 32
 let left = perTurn
 let nextTurn: Promise<void> | undefined
 
-/** Would a look be done in this turn? */
-export function mayLook(): boolean {
-  return left > 0
-}
-
 /** What `at` answers; undefined where there is nothing at that path. */
 export async function look<T>(at: () => T): Promise<T | undefined> {
   while (left === 0) await nextTurn

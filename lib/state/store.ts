@@ -7,7 +7,7 @@ import { fail } from '../errors.js'
 import type { ClaimGroups, ClaimList, FileLook, Sights } from '../plan/op.js'
 import { Crowd, type Found } from './crowd.js'
 import type { Layout } from './layout.js'
-import { ignoreMissing, look, mayLook } from './look.js'
+import { ignoreMissing, look } from './look.js'
 import { asDraft, type NetworkRecord, parseNetwork, type SandboxRecord } from './records.js'
 import { readSandbox } from './shelf.js'
 
@@ -36,7 +36,7 @@ export class Store {
   readonly #layout: Layout
   readonly #trips: Trips
   readonly #crowd: Crowd
-  /** Asked for in this turn of the event loop, when enough others had been looked at in it. */
+  /** What is asked for in this turn of the event loop. */
   #gathered: Promise<ReadonlyMap<string, Found<SandboxRecord>>> | undefined
   readonly #wanted = new Set<string>()
   #closed = false
@@ -72,8 +72,7 @@ export class Store {
   /** undefined: there is none, or it can't be read. */
   async sandbox(name: string): Promise<SandboxRecord | undefined> {
     this.assertOpen()
-    const { record } = mayLook() ? await this.#sandbox(name) : ((await this.#gather(name)).get(name) ?? {})
-    return record
+    return (await this.#gather(name)).get(name)?.record
   }
 
   /** Whoever asks in the same turn shares one trip. */

@@ -86,6 +86,15 @@ test('inspections at the same time share their looks at what was counted, and ea
   expect(await counted()).toEqual(names.map((_, i) => (i === 3 || i === 30 ? 1 : 0)))
 })
 
+test('whoever inspects a sandbox cannot change what others are told of it', async () => {
+  await host.sandboxes.create({ name: 'box', network: 'none', labels: { team: 'red' } })
+  const { Config } = await host.sandboxes.inspect('box')
+  const { Labels } = Config as { Labels: Record<string, string> }
+  expect(() => Object.assign(Labels, { team: 'blue' })).toThrow(TypeError)
+  expect(() => Object.assign(Config as object, { Labels: {} })).toThrow(TypeError)
+  expect(await host.sandboxes.inspect('box')).toMatchObject({ Config: { Labels: { team: 'red' } } })
+})
+
 test('what another host has just changed, made or removed is in the next list and in each inspection', async () => {
   await host.networks.create({ name: 'lan', subnets: ['10.9.0.0/24'] })
   const names = Array.from({ length: 100 }, (_, i) => `box-${String(i).padStart(3, '0')}`)
