@@ -1,7 +1,9 @@
 /** The verbs of a namespace, `host.namespace` and `sandbox.namespace`: what they do is read back by iproute2, and the other way round. */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, statSync } from 'node:fs'
 import { open as openFile } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { afterEach, beforeEach, expect } from 'vitest'
 import type { Host, Namespace, NamespaceRef, Sandbox } from '../../lib/index.js'
 import { open } from '../setup/between.js'
@@ -394,8 +396,8 @@ describe('together with ip netns', () => {
     expect((await run('ip', ['netns', 'list'])).split('\n').map(line => line.split(' ')[0])).toContain('box')
     await run('ip', ['netns', 'exec', 'box', 'ip', 'link', 'add', 'br0', 'type', 'bridge'])
     expect((await box.namespace.links.list()).map(({ name }) => name)).toEqual(['lo', 'br0'])
-    const child = box.spawn('sleep', ['1000'])
-    await new Promise(resolve => child.once('spawn', resolve))
+    const child = box.spawn('sh', ['-c', 'echo inside; exec sleep 1000'])
+    await once(child.stdout as Readable, 'data')
     expect((await run('ip', ['netns', 'pids', 'box'])).trim().split('\n')).toContain(String(child.pid))
     expect((await run('ip', ['netns', 'identify', String(child.pid)])).trim()).toBe('box')
     child.kill('SIGKILL')

@@ -57,7 +57,7 @@ test(`${processes} processes create, publish and remove on one network for ${sec
   )
 })
 
-const updates = isLong ? 2000 : 60
+const updates = isLong ? 3000 : 60
 
 test(`three writers of the ruleset, ${updates} updates each: none is lost`, { timeout: 1_800_000 }, async () => {
   await using one = await open(machine)

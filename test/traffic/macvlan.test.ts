@@ -1,4 +1,6 @@
 /** macvlan networks: who reaches whom in each mode, by real connections over IPv4 and IPv6. */
+import { once } from 'node:events'
+import type { Readable } from 'node:stream'
 import { expect } from 'vitest'
 import type { Host, NetworkOptions, Sandbox, SandboxOptions } from '../../lib/index.js'
 import { type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
@@ -156,7 +158,8 @@ describe('a sandbox on a macvlan network', () => {
     expect(await inside.ipJson('-6', 'route', 'show', 'default')).toMatchObject([{ gateway: '2001:db8:100::2', dev: 'eth0' }])
     expect(await a.namespace.links.list({ name: 'eth0' })).toMatchObject([{ kind: 'macvlan', macvlanMode: 'bridge' }])
 
-    const holder = a.spawn('sleep', ['600'], { stdio: 'ignore' })
+    const holder = a.spawn('sh', ['-c', 'echo inside; exec sleep 600'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await once(holder.stdout as Readable, 'data')
     const gone = new Promise(resolve => holder.once('exit', resolve))
     await a.remove()
     expect(await ask(outside, '198.51.100.77', 80, { quiet: true })).not.toBe('198.51.100.2')
