@@ -12,8 +12,8 @@ import { mappings } from './steps.js'
 
 const nothing: Counter = { packets: 0, bytes: 0 }
 
-/** Set and key, in words → what was counted. */
-type Counts = ReadonlyMap<string, Counter>
+/** Set → key, in words → what was counted. */
+type Counts = ReadonlyMap<string, ReadonlyMap<string, Counter>>
 
 /** Where what counts for a sandbox is. */
 interface Places {
@@ -28,7 +28,7 @@ interface PortPlaces {
 }
 interface Place {
   readonly set: string
-  readonly id: string
+  readonly key: string
 }
 
 /** A set is listed as a whole, so whoever asks while one look is under way shares the next one with all the others. */
@@ -49,7 +49,7 @@ export class PortCounters {
     const { ports, sets } = this.#placesOf(record)
     const counts = await this.#look(sets)
     signal?.throwIfAborted()
-    const countOf = (place: Place | undefined): Counter => (place && counts.get(place.id)) ?? nothing
+    const countOf = (place: Place | undefined): Counter => (place && counts.get(place.set)?.get(place.key)) ?? nothing
     return ports.map(({ port, entrance, traffic }) => {
       const { packets, bytes } = countOf(traffic)
       return { ...port, connections: countOf(entrance).packets, packets, bytes }
@@ -88,17 +88,19 @@ export class PortCounters {
 }
 
 async function readCounts(mechanism: Mechanism, sets: readonly string[]): Promise<Counts> {
-  const all = new Map<string, Counter>()
   const listings = await list(mechanism, sets)
-  for (const [i, { counts = [] }] of listings.entries()) {
-    for (let at = 0; at < counts.length; at += 3)
-      all.set(`${sets[i]} ${counts[at]}`, { packets: Number(counts[at + 1]), bytes: Number(counts[at + 2]) })
-  }
-  return all
+  return new Map(listings.map(({ counts = [] }, i) => [sets[i] as string, countsOf(counts)]))
+}
+
+/** From key, packets and bytes of each element in turn. */
+function countsOf(flat: NonNullable<NftListing['counts']>): ReadonlyMap<string, Counter> {
+  const counts = new Map<string, Counter>()
+  for (let at = 0; at < flat.length; at += 3) counts.set(String(flat[at]), { packets: Number(flat[at + 1]), bytes: Number(flat[at + 2]) })
+  return counts
 }
 
 function placeOf(element: NftElementVerb | undefined): Place | undefined {
-  return element && { set: element.set, id: [element.set, ...element.key.flatMap(datum => Object.values(datum))].join(' ') }
+  return element && { set: element.set, key: element.key.flatMap(datum => Object.values(datum)).join(' ') }
 }
 
 /** What a port has put into sets that count. */
