@@ -37,7 +37,7 @@ export class Store {
   readonly #trips: Trips
   readonly #crowd: Crowd
   /** What is asked for in this turn of the event loop. */
-  #gathered: Promise<ReadonlyMap<string, Found<SandboxRecord>>> | undefined
+  #gathered: Promise<ReadonlyMap<string, Found<SandboxRecord>> | undefined> | undefined
   readonly #wanted = new Set<string>()
   #closed = false
 
@@ -72,16 +72,18 @@ export class Store {
   /** undefined: there is none, or it can't be read. */
   async sandbox(name: string): Promise<SandboxRecord | undefined> {
     this.assertOpen()
-    return (await this.#gather(name)).get(name)?.record
+    const found = await this.#gather(name)
+    return (found === undefined ? await this.#sandbox(name) : found.get(name))?.record
   }
 
-  /** Whoever asks in the same turn shares one trip. */
-  #gather(name: string): Promise<ReadonlyMap<string, Found<SandboxRecord>>> {
+  /** Whoever asks in the same turn shares one trip; undefined: they are so few that each looks for himself. */
+  #gather(name: string): Promise<ReadonlyMap<string, Found<SandboxRecord>> | undefined> {
     this.#wanted.add(name)
     this.#gathered ??= new Promise<void>(resolve => setImmediate(resolve)).then(async () => {
       const names = [...this.#wanted]
       this.#wanted.clear()
       this.#gathered = undefined
+      if (names.length < few) return undefined
       const found = await this.#sandboxesOf(names)
       return new Map(names.map((one, i) => [one, found[i] as Found<SandboxRecord>]))
     })

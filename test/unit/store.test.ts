@@ -69,3 +69,11 @@ test.each([1, 20])("one of %i that is being taken is first the pool's, then in t
   expect(await seen()).toEqual(['web ready'])
   expect(await store.sandbox('web')).toEqual(recordOf('web', 'ready'))
 })
+
+test('one record that can not be read keeps nobody from another one', async () => {
+  write('good', 'ready')
+  mkdirSync(layout.sandboxRecord('bad'), { recursive: true })
+  const [good, bad] = await Promise.allSettled(['good', 'bad'].map(name => store.sandbox(name)))
+  expect(good).toEqual({ status: 'fulfilled', value: recordOf('good', 'ready') })
+  expect(bad).toMatchObject({ status: 'rejected', reason: { code: 'ERR_NETMODE_STATE' } })
+})
