@@ -130,7 +130,7 @@ export async function serveJanitor(): Promise<void> {
     }
     await sweeping
     while (waiting.length > 0) await sweep()
-    floor.close()
+    floor[Symbol.dispose]()
     await host.close()
     process.disconnect()
   })

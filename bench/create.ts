@@ -89,7 +89,7 @@ async function main(): Promise<void> {
   await alternate(rivals, warmup, 1, clean)
   const times = await alternate(rivals, samples, 1 + warmup, clean)
   await clean.finish()
-  floor.close()
+  floor[Symbol.dispose]()
   await network.remove()
   await host.close()
 

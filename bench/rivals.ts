@@ -58,15 +58,15 @@ export class Full implements Rival {
 
   async make(n: number) {
     const sandbox = `full-${n}`
-    const plan = await this.#plan(sandboxOptions(sandbox, 20_000 + (n % 10_000)))
+    const plan = await createPlanOf(this.#host, sandboxOptions(sandbox, 20_000 + (n % 10_000)))
     return { time: await this.#floor.ask('full', JSON.stringify(plan)), sample: { sandbox } }
   }
+}
 
-  /** What `explain` prints the plan of; not part of the public contract. */
-  #plan(options: SandboxOptions): Promise<Plan> {
-    const planner = this.#host.sandboxes as unknown as { createPlan(options: SandboxOptions): Promise<Plan> }
-    return planner.createPlan(options)
-  }
+/** What `explain` prints the plan of; not part of the public contract. */
+export function createPlanOf(host: Host, options: SandboxOptions): Promise<Plan> {
+  const planner = host.sandboxes as unknown as { createPlan(options: SandboxOptions): Promise<Plan> }
+  return planner.createPlan(options)
 }
 
 /** The least that the kernel can be asked for. */
@@ -92,7 +92,7 @@ const broadcast = '10.99.255.255'
 const prefix = '16'
 
 /** The floor's program, started once: it measures by itself and answers the time. */
-export class Floor {
+export class Floor implements Disposable {
   readonly #child: ChildProcess
   readonly #answers: AsyncIterator<string>
 
@@ -119,7 +119,7 @@ export class Floor {
     return Number(value)
   }
 
-  close(): void {
+  [Symbol.dispose](): void {
     this.#child.stdin?.end()
   }
 }

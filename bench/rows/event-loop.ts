@@ -3,10 +3,12 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
-
+import type { Plan } from '../../lib/plan/op.js'
 import { alternate } from '../alternate.js'
 import { NativeTrips } from '../empty-trip.js'
 import { Ground } from '../ground.js'
+import { ratio } from '../quantiles.js'
+import { createPlanOf } from '../rivals.js'
 import { barOf, figureOf, figures, type Result, type Row, type Scale } from '../row.js'
 import { builds } from '../yardstick.js'
 
@@ -69,6 +71,7 @@ export const eventLoop: Row = {
     using trips = new NativeTrips()
     const some = scale.crowd(100)
     let names: string[] = []
+    const optionsOf = (name: string, i: number) => ({ name, network: network.name, publish: [`${8000 + i}:80`] })
     const measured = await alternate(
       [
         {
@@ -82,21 +85,27 @@ export const eventLoop: Row = {
           clear: async () => trips.run(names.map(name => ({ apply: { op: 'netns.delete', name } }))),
         },
         {
+          who: 'the plans alone, drawn up beforehand, p99 of the delay',
+          measure: async n => {
+            names = Array.from({ length: some }, (_, i) => `plan-${n}-${i}`)
+            const plans: Plan[] = []
+            for (const [i, name] of names.entries()) plans.push(await createPlanOf(host, optionsOf(name, i)))
+            return delay(() => inLanes(some, inFlight, i => trips.run(plans[i] ?? [])))
+          },
+          clear: async () => void (await host.sandboxes.removeAll(names)),
+        },
+        {
           who: 'netmode, p99 of the delay',
           measure: async n => {
             names = Array.from({ length: some }, (_, i) => `delay-${n}-${i}`)
-            return delay(() =>
-              inLanes(some, inFlight, i =>
-                host.sandboxes.create({ name: names[i] ?? '', network: network.name, publish: [`${8000 + i}:80`] }),
-              ),
-            )
+            return delay(() => inLanes(some, inFlight, i => host.sandboxes.create(optionsOf(names[i] ?? '', i))))
           },
           clear: async () => void (await host.sandboxes.removeAll(names)),
         },
       ],
       { rounds: scale.samples(20), rest: 200 },
     )
-    const [bare, ours] = measured
+    const [bare, plans, ours] = measured
     const [longest, longestOwn] = [turns, own].map(all => Math.max(...all) / 1e6) as [number, number]
     return {
       figures: [figureOf({ who: 'netmode, CPU of a turn', values: turns }), ...figures(measured)],
@@ -106,6 +115,7 @@ export const eventLoop: Row = {
         barOf('delay to that of bare namespaces', ours, bare, 'at most', 1.2),
       ],
       notes: [
+        `the plans alone, to bare namespaces: ${ratio(plans.values, bare.values).p50.toFixed(2)} ×; netmode to the plans alone: ${ratio(ours.values, plans.values).p50.toFixed(2)} ×`,
         `turns above 1 ms: ${above(turns)} of ${turns.length}, but for garbage collection ${above(own)}; CPU of a create ${Math.round(sum(turns) / count / 1000)} µs`,
       ],
     }

@@ -1,6 +1,7 @@
 /** What a create costs beside 1, 100 and 900 others on the same bridge. */
 import { alternate, clock, type Measured, type Rival } from '../alternate.js'
 import { Ground } from '../ground.js'
+import { Floor, Full } from '../rivals.js'
 import { type Bar, barOf, type Figure, figures, type Result, type Row, type Scale } from '../row.js'
 import { Yardstick } from '../yardstick.js'
 
@@ -24,6 +25,21 @@ export function ownRival({ host, network }: Ground): Rival {
   }
 }
 
+/** The plan of such a create, drawn up before the clock runs, and run by the native program: what a create can't be faster than. */
+export function planRival({ host }: Ground, floor: Floor): Rival {
+  const full = new Full(floor, host)
+  let last = ''
+  return {
+    who: 'the plan alone, natively',
+    measure: async n => {
+      const { time, sample } = await full.make(n)
+      last = sample.sandbox
+      return time
+    },
+    clear: async () => void (await host.sandboxes.remove(last)),
+  }
+}
+
 export const growth: Row = {
   name: 'growth',
   work: 'a create beside 1, 100 and 900 sandboxes of the network',
@@ -31,14 +47,16 @@ export const growth: Row = {
   async measure(scale: Scale): Promise<Result> {
     await using ground = await Ground.open()
     await using yardstick = await Yardstick.on(ground)
+    using floor = await Floor.start(ground.network)
     const all: Figure[] = []
     const bars: Bar[] = []
     const ours: Measured[] = []
     for (const size of new Set(sizes.map(one => scale.crowd(one)))) {
       await ground.crowd(size)
       const turns = { rounds: scale.samples(300), warmup: scale.samples(30), rest }
-      const [bare, mine] = await alternate([bareRival(yardstick), ownRival(ground)], turns)
-      all.push(...figures([bare, mine], { beside: size }))
+      const measured = await alternate([bareRival(yardstick), planRival(ground, floor), ownRival(ground)], turns)
+      const [bare, , mine] = measured
+      all.push(...figures(measured, { beside: size }))
       bars.push(barOf(`p50 to the bare floor, ${size} there`, mine, bare, 'at most', 1.3))
       ours.push(mine)
     }

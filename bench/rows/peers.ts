@@ -3,9 +3,10 @@ import { alternate } from '../alternate.js'
 import { Ground } from '../ground.js'
 import { peers as all } from '../peers/all.js'
 import { Missing, type Peer, siteOf } from '../peers/peer.js'
+import { Floor } from '../rivals.js'
 import { type Bar, barOf, type Figure, figures, type Result, type Row, type Scale } from '../row.js'
 import { Yardstick } from '../yardstick.js'
-import { bareRival, ownRival, rest, sizes } from './growth.js'
+import { bareRival, ownRival, planRival, rest, sizes } from './growth.js'
 
 export const peers: Row = {
   name: 'peers',
@@ -15,6 +16,7 @@ export const peers: Row = {
     if (!scale.peers) return { figures: [], bars: [], notes: ['not asked for'] }
     await using ground = await Ground.open()
     await using yardstick = await Yardstick.on(ground)
+    using floor = await Floor.start(ground.network)
     const notes: string[] = []
     const found: { readonly peer: Peer; readonly bar: number | undefined }[] = []
     for (const { start, bar } of all) {
@@ -28,9 +30,11 @@ export const peers: Row = {
       for (const size of new Set(sizes.map(one => scale.crowd(one)))) {
         await ground.crowd(size)
         const turns = { rounds: scale.samples(25), warmup: 2, rest }
-        const [ours, bare, ...theirs] = await alternate([ownRival(ground), bareRival(yardstick), ...found.map(({ peer }) => peer)], turns)
-        if (!ours || !bare) continue
-        shown.push(...figures([ours, bare, ...theirs], { beside: size }))
+        const own = [ownRival(ground), bareRival(yardstick), planRival(ground, floor)]
+        const measured = await alternate([...own, ...found.map(({ peer }) => peer)], turns)
+        const [ours, , , ...theirs] = measured
+        if (!ours) continue
+        shown.push(...figures(measured, { beside: size }))
         for (const [i, their] of theirs.entries()) {
           const bar = found[i]?.bar
           if (bar !== undefined) bars.push(barOf(`${their.who} to netmode, ${size} there`, their, ours, 'at least', bar))
