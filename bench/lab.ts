@@ -5,14 +5,45 @@
  *     outside 198.51.100.2 ── 198.51.100.1 host 10.99.0.1 ── bridge ── box
  */
 import { writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 
 import { type Host, openHost } from '../lib/index.js'
 import { freshHost, type PrivateHost, PrivateNamespace } from '../test/setup/namespace.js'
 import { Yardstick } from './yardstick.js'
 
 const subnet = '10.99.0.0/16'
+/** What an administrator may write to keep sandboxes from being somebody else, and others from coming in unasked. */
+const keptApart = `
+table bridge byhand {
+  set senders {
+    type ifname . ether_addr . ipv4_addr
+    elements = { "veth2" . 02:42:0a:63:00:02 . 10.99.0.2, "veth3" . 02:42:0a:63:00:03 . 10.99.0.3 }
+  }
+  chain prerouting {
+    type filter hook prerouting priority -300
+    iifname != "veth*" accept
+    ether type ip iifname . ether saddr . ip saddr @senders accept
+    iifname . ether saddr . arp saddr ip @senders accept
+    drop
+  }
+}
+table inet byhand {
+  chain prerouting {
+    type filter hook prerouting priority raw
+    ip daddr 127.0.0.0/8 iifname != "lo" drop
+    ip saddr 127.0.0.0/8 iifname "br0" drop
+  }
+  chain forward {
+    type filter hook forward priority filter
+    ct state established,related accept
+    iifname "br0" accept
+    oifname "br0" drop
+  }
+}`
 /** Published together, while others are. */
 const batch = 1000
+/** The processor that all servers run on. */
+export const serversAt = availableParallelism() - 1
 /** Of the host, towards outside. */
 export const hostAddress = '198.51.100.1'
 /** Ports that servers in sandboxes listen on. */
@@ -56,7 +87,7 @@ export class Lab implements AsyncDisposable {
   }
 
   /** The same by hand. Of `dnat` rules of iptables the last one, which is the newest, leads from 8080 to the first sandbox's port 80. */
-  static async byHand({ dnat = 0, masquerade = false }): Promise<Lab> {
+  static async byHand({ dnat = 0, masquerade = false, guarded = false }): Promise<Lab> {
     const host = await freshHost()
     await host.ip('link', 'add', 'br0', 'type', 'bridge')
     await host.ip('address', 'add', '10.99.0.1/16', 'dev', 'br0')
@@ -68,7 +99,20 @@ export class Lab implements AsyncDisposable {
       const place = new PrivateNamespace(`${host.name}-box${last}`)
       const address = `10.99.0.${last}`
       await host.run('ip', 'netns', 'add', place.name)
-      await host.ip('link', 'add', `veth${last}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', place.name)
+      await host.ip(
+        'link',
+        'add',
+        `veth${last}`,
+        'type',
+        'veth',
+        'peer',
+        'name',
+        'eth0',
+        'address',
+        `02:42:0a:63:00:0${last}`,
+        'netns',
+        place.name,
+      )
       await host.ip('link', 'set', `veth${last}`, 'master', 'br0', 'up')
       await place.ip('link', 'set', 'lo', 'up')
       await place.ip('address', 'add', `${address}/16`, 'dev', 'eth0')
@@ -80,6 +124,7 @@ export class Lab implements AsyncDisposable {
       await host.nft('add table ip byhand; add chain ip byhand out { type nat hook postrouting priority srcnat; }')
       await host.nft('add', 'rule', 'ip', 'byhand', 'out', 'ip', 'saddr', subnet, 'oifname', '!=', 'br0', 'masquerade')
     }
+    if (guarded) await host.run('sh', '-c', `printf '%s' '${keptApart}' | nft -f -`)
     if (dnat > 0) {
       const others = Array.from({ length: dnat - 1 }, (_, i) => dnatRule(10_000 + i, `10.99.0.2:${10_000 + i}`))
       const file = `/run/${host.name}.rules`
@@ -125,6 +170,7 @@ async function outsideOf(host: PrivateHost): Promise<Yardstick> {
 }
 
 async function serve(stick: Yardstick): Promise<void> {
+  await stick.ask('pin', serversAt)
   await stick.ask('refuse', ports.refuse)
   await stick.ask('serve', ports.serve)
 }

@@ -8,6 +8,7 @@
 //   delete                RTM_DELLINK for the last of them
 //   remove BATCH          all that are there, BATCH in each group
 //   links                 a dump of all links (RTM_GETLINK), received and not looked at
+//   pin CPU               from now on, its own work and the servers that it starts are done there
 //   serve PORT            from now on, a server that echoes or swallows
 //   refuse PORT           from now on, a server that closes at once
 //   connect ADDRESS PORT COUNT   new connections, one after the other
@@ -16,6 +17,7 @@
 //
 // Works in the network and mount namespace that it is started in.
 #include <linux/rtnetlink.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -78,6 +80,14 @@ std::uint16_t Port(const std::string &text) { return static_cast<std::uint16_t>(
   return bench::Now() - start;
 }
 
+[[nodiscard]] Result<std::int64_t> Pin(std::uint32_t cpu) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(cpu, &one);
+  if (sched_setaffinity(0, sizeof one, &one) != 0) return FailErrno("sched_setaffinity");
+  return 0;
+}
+
 class Yardstick {
  public:
   explicit Yardstick(UniqueFd home) : home_(std::move(home)) {}
@@ -91,6 +101,7 @@ class Yardstick {
     if (crowd_ && command == "delete" && given == 0) return crowd_->DeleteLast();
     if (crowd_ && command == "remove" && given == 1) return crowd_->RemoveAll(Number(fields[1]));
     if (command == "links" && given == 0) return DumpLinks();
+    if (command == "pin" && given == 1) return Pin(Number(fields[1]));
     if (command == "serve" && given == 1) return Zero(bench::Serve(Port(fields[1]), false));
     if (command == "refuse" && given == 1) return Zero(bench::Serve(Port(fields[1]), true));
     if (command == "connect" && given == 3) return bench::Connect(fields[1], Port(fields[2]), Number(fields[3]));

@@ -11,7 +11,7 @@ export type Register = number
 /** Register contents. Network order, except what the kernel keeps in its own order (marks, states, address types). */
 export type Bytes = readonly number[]
 
-export type MetaKey = 'protocol' | 'mark' | 'iifname' | 'oifname' | 'nfproto' | 'l4proto' | 'pkttype' | 'iifgroup' | 'oifgroup'
+export type MetaKey = 'protocol' | 'mark' | 'iifname' | 'oifname' | 'nfproto' | 'l4proto' | 'pkttype' | 'iifgroup' | 'oifgroup' | 'iifkind'
 export type CtKey =
   | 'state'
   | 'direction'

@@ -1,6 +1,6 @@
 /** What the rules of the bridge family look at: frames, ARP, and neighbour discovery (RFC 4861). */
 import type { Bytes, NftExpression } from './expression.js'
-import { etherTypes, type Field, hostInteger, isNotValue, type Part } from './rule.js'
+import { etherTypes, type Field, hostInteger, isNotValue, isValue, type Part } from './rule.js'
 
 export const etherSource: Field = {
   text: 'ether saddr',
@@ -28,10 +28,16 @@ export function hex(bytes: Bytes): string {
   return `0x${bytes.map(byte => byte.toString(16).padStart(2, '0')).join('')}`
 }
 
+const iifgroup: Field = { text: 'iifgroup', size: 4, load: dreg => ({ expr: 'meta', key: 'iifgroup', dreg }) }
+
+/** `iifgroup 28269` */
+export function isOfGroup(group: number): Part {
+  return isValue(iifgroup, `${group}`, hostInteger(group))
+}
+
 /** `iifgroup != 28269` */
 export function isNotOfGroup(group: number): Part {
-  const field: Field = { text: 'iifgroup', size: 4, load: dreg => ({ expr: 'meta', key: 'iifgroup', dreg }) }
-  return isNotValue(field, `${group}`, hostInteger(group))
+  return isNotValue(iifgroup, `${group}`, hostInteger(group))
 }
 
 /** `ether type arp`. A frame with a VLAN tag says `vlan` there, and so is none of the three. */

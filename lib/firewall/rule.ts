@@ -91,6 +91,8 @@ const header = (text: string, version: IpVersion, offset: number, size: number):
 
 export const iifname: Field = { text: 'iifname', size: 16, load: dreg => ({ expr: 'meta', key: 'iifname', dreg }) }
 export const oifname: Field = { text: 'oifname', size: 16, load: dreg => ({ expr: 'meta', key: 'oifname', dreg }) }
+/** What the link is: `veth`, `bridge`; nothing for one of hardware. */
+export const iifkind: Field = { text: 'meta iifkind', size: 16, load: dreg => ({ expr: 'meta', key: 'iifkind', dreg }) }
 export const l4proto: Field = { text: 'meta l4proto', size: 1, load: dreg => ({ expr: 'meta', key: 'l4proto', dreg }) }
 export const ipSource = header('ip saddr', 'ip', 12, 4)
 export const ipDestination = header('ip daddr', 'ip', 16, 4)

@@ -2,8 +2,9 @@
  * The ruleset: one table with a constant number of rules. Networks and published ports only add elements to its sets and maps.
  * Why it is made so: docs/firewall.md.
  */
+import { linkGroup } from '../plan/link-group.js'
 import type { DataType, NftChainAdd, NftFamily, NftSetAdd, Step } from '../plan/op.js'
-import { isEtherType } from './frame.js'
+import { isEtherType, isOfGroup } from './frame.js'
 import {
   accept,
   bridgeRule,
@@ -14,12 +15,14 @@ import {
   drop,
   goTo,
   hasNoWayBack,
+  iifkind,
   iifname,
   inSet,
   ip6Destination,
   ip6Source,
   ipDestination,
   ipSource,
+  isDevice,
   isNotAddressType,
   isNotDevice,
   isVersion,
@@ -198,6 +201,7 @@ const loopback6Bytes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] as const
 function chainsOf(loopback6: boolean): readonly ChainShape[] {
   return [
     { chain: 'guard', base: { type: 'filter', hook: 'prerouting', priority: priorities.raw }, rules: guard },
+    { chain: 'guard6', rules: guard6 },
     { chain: 'proxy', rules: proxy },
     { chain: 'publish', rules: publish },
     { chain: 'prerouting', base: { type: 'nat', hook: 'prerouting', priority: priorities.dstnat }, rules: [rule(jump('publish'))] },
@@ -225,14 +229,18 @@ function withoutIp6(chain: ChainShape): ChainShape {
  * `route_localnet` on the bridges lets 127.0.0.0/8 in and out of them; nobody but the host itself may use that. The kernel drops ::1 from
  * the wire, but with bridge-nf-call-ip6tables a bridged frame is translated before that. What comes in by a routed link is from the
  * sandbox at its other end, and from no one else: what addresses decide about can then rely on them.
- * Every packet is asked: what a comparison can tell comes before what a look-up tells.
+ * Every packet is asked: what a comparison can tell comes before what a look-up tells, and IPv6 has a chain of its own.
  */
 const guard = [
+  rule(isDevice(iifkind, 'veth'), isOfGroup(linkGroup), inSet(iifname, 'routed'), hasNoWayBack, drop),
+  rule(isVersion('ip6'), goTo('guard6')),
   rule(startsWith(ipDestination, '127.0.0.0/8', loopback4), isNotDevice(iifname, 'lo'), drop),
   rule(startsWith(ipSource, '127.0.0.0/8', loopback4), inSet(iifname, 'bridges'), drop),
+]
+
+const guard6 = [
   rule(startsWith(ip6Destination, '::1', loopback6Bytes), isNotDevice(iifname, 'lo'), drop),
   rule(startsWith(ip6Source, '::1', loopback6Bytes), inSet(iifname, 'bridges'), drop),
-  rule(inSet(iifname, 'routed'), hasNoWayBack, drop),
 ]
 
 /**

@@ -18,9 +18,9 @@ struct Word {
 };
 
 constexpr Word<std::uint32_t> kMetaKeys[] = {
-    {"protocol", NFT_META_PROTOCOL}, {"mark", NFT_META_MARK},         {"iifname", NFT_META_IIFNAME},
-    {"oifname", NFT_META_OIFNAME},   {"nfproto", NFT_META_NFPROTO},   {"l4proto", NFT_META_L4PROTO},
-    {"pkttype", NFT_META_PKTTYPE},   {"iifgroup", NFT_META_IIFGROUP}, {"oifgroup", NFT_META_OIFGROUP},
+    {"protocol", NFT_META_PROTOCOL}, {"mark", NFT_META_MARK},       {"iifname", NFT_META_IIFNAME}, {"oifname", NFT_META_OIFNAME},
+    {"nfproto", NFT_META_NFPROTO},   {"l4proto", NFT_META_L4PROTO}, {"pkttype", NFT_META_PKTTYPE}, {"iifgroup", NFT_META_IIFGROUP},
+    {"oifgroup", NFT_META_OIFGROUP}, {"iifkind", NFT_META_IIFKIND},
 };
 constexpr Word<std::uint32_t> kPayloadBases[] = {
     {"link", NFT_PAYLOAD_LL_HEADER}, {"network", NFT_PAYLOAD_NETWORK_HEADER}, {"transport", NFT_PAYLOAD_TRANSPORT_HEADER}};
