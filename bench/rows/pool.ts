@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 
 import { alternate, clock, type Measured } from '../alternate.js'
 import { Ground } from '../ground.js'
+import { LastTrip } from '../last-trip.js'
 import { barOf, figures, type Result, type Row, type Scale } from '../row.js'
 import { Yardstick } from '../yardstick.js'
 import { bareRival, rest } from './growth.js'
@@ -15,6 +16,7 @@ export const pool: Row = {
   work: `one sandbox with a published port, taken from a warm pool of ${size}; the floor makes one`,
   timely: true,
   async measure(scale: Scale): Promise<Result> {
+    const trip = LastTrip.watch()
     await using ground = await Ground.open()
     const { host, network } = ground
     await using yardstick = await Yardstick.on(ground)
@@ -28,7 +30,7 @@ export const pool: Row = {
     }
 
     /** Each of as many as the pool has ready; who begins changes. */
-    const [bareInTurn, oursInTurn]: [number[], number[]] = [[], []]
+    const [bareInTurn, oursInTurn, tripsInTurn]: [number[], number[], number[]] = [[], [], []]
     const rounds = Math.ceil(scale.samples(1000) / size)
     for (let round = -2; round < rounds; round++) {
       const bare = async () => {
@@ -39,9 +41,15 @@ export const pool: Row = {
         await pause(rest)
       }
       const ours = async () => {
-        const times = []
-        for (let n = 0; n < size; n++) times.push(await clock(take))
-        if (round >= 0) oursInTurn.push(...times)
+        const [times, trips]: [number[], number[]] = [[], []]
+        for (let n = 0; n < size; n++) {
+          times.push(await clock(take))
+          trips.push(trip.nanoseconds)
+        }
+        if (round >= 0) {
+          oursInTurn.push(...times)
+          tripsInTurn.push(...trips)
+        }
         await host.sandboxes.removeAll(Array.from({ length: size }, (_, n) => `taken-${count - n}`))
         await settle()
       }
@@ -50,6 +58,7 @@ export const pool: Row = {
     const inTurn: readonly Measured[] = [
       { who: 'the bare floor, one after the other', values: bareInTurn },
       { who: 'netmode, one after the other', values: oursInTurn },
+      { who: 'of that the plan, to a native thread and back', values: tripsInTurn },
     ]
 
     const rested = await alternate(

@@ -3,6 +3,7 @@ import { alternate, clock, type Rival } from '../alternate.js'
 import { NativeTrips } from '../empty-trip.js'
 import { Ground } from '../ground.js'
 import { dnatRule, match, ranges } from '../lab.js'
+import { LastTrip } from '../last-trip.js'
 import { type Bar, type Figure, figures, median, type Result, type Row, type Scale } from '../row.js'
 import { feed, find, sh } from '../shell.js'
 
@@ -34,6 +35,7 @@ export const publish: Row = {
   work: 'one TCP port of a live sandbox, published or taken back, with 1 and 10,000 published; the floor is an empty trip to a native thread',
   timely: true,
   async measure(scale: Scale): Promise<Result> {
+    const last = LastTrip.watch()
     await using ground = await Ground.open()
     using trips = new NativeTrips()
     const { host, network } = ground
@@ -51,19 +53,28 @@ export const publish: Row = {
         },
       },
     ]
+    const unbarred: Rival = {
+      who: 'netmode, publish: of that the plan, to a native thread and back',
+      measure: async () => {
+        await web.publish(port)
+        return last.nanoseconds
+      },
+      clear: async () => void (await web.unpublish(port)),
+    }
     const all: Figure[] = []
     const bars: Bar[] = []
     const compare = async (title: string, beside: number, peers: readonly Rival[] = []) => {
       // The peers' programs leave cold caches behind: they have rounds of their own.
-      const [trip, ...changes] = await alternate(own, { rounds: scale.samples(1000), warmup: scale.samples(50) })
+      const [trip, ...mine] = await alternate([...own, unbarred], { rounds: scale.samples(1000), warmup: scale.samples(50) })
       if (!trip) return []
       const theirs = await alternate(peers, { rounds: scale.samples(30) })
       all.push(
         ...figures(
-          [trip, ...changes, ...theirs].map(one => ({ ...one, who: `${one.who}${title}` })),
+          [trip, ...mine, ...theirs].map(one => ({ ...one, who: `${one.who}${title}` })),
           { beside },
         ),
       )
+      const changes = mine.slice(0, own.length - 1)
       for (const [i, change] of changes.entries()) {
         const more = (median(change.values) - median(trip.values)) / 1000
         bars.push({
