@@ -77,7 +77,7 @@ function connections(result: Result | undefined): Chart | undefined {
 }
 
 function kindOf(who: string): Line['kind'] {
-  return who.startsWith('netmode') ? 'own' : /floor|routed/.test(who) ? 'floor' : 'other'
+  return who.startsWith('netmode') ? 'own' : /floor|routed|alone/.test(who) ? 'floor' : 'other'
 }
 
 function draw({ title, lines, series, scale, better }: Chart): string {

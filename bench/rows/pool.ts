@@ -58,7 +58,7 @@ export const pool: Row = {
     const inTurn: readonly Measured[] = [
       { who: 'the bare floor, one after the other', values: bareInTurn },
       { who: 'netmode, one after the other', values: oursInTurn },
-      { who: 'of that the plan, to a native thread and back', values: tripsInTurn },
+      { who: 'of that the trip of its plan', values: tripsInTurn },
     ]
 
     const rested = await alternate(

@@ -53,8 +53,8 @@ export const publish: Row = {
         },
       },
     ]
-    const unbarred: Rival = {
-      who: 'netmode, publish: of that the plan, to a native thread and back',
+    const tripOfPlan: Rival = {
+      who: 'netmode, publish: of that the trip of its plan',
       measure: async () => {
         await web.publish(port)
         return last.nanoseconds
@@ -65,7 +65,7 @@ export const publish: Row = {
     const bars: Bar[] = []
     const compare = async (title: string, beside: number, peers: readonly Rival[] = []) => {
       // The peers' programs leave cold caches behind: they have rounds of their own.
-      const [trip, ...mine] = await alternate([...own, unbarred], { rounds: scale.samples(1000), warmup: scale.samples(50) })
+      const [trip, ...mine] = await alternate([...own, tripOfPlan], { rounds: scale.samples(1000), warmup: scale.samples(50) })
       if (!trip) return []
       const theirs = await alternate(peers, { rounds: scale.samples(30) })
       all.push(

@@ -98,6 +98,11 @@ export class Addresses {
     }
   }
 
+  /** Is it in the subnet, whether a host can have it or not? */
+  covers(address: string): boolean {
+    return contains(this.#subnet, parseIp(address))
+  }
+
   /** Is it taken or reserved? */
   has(address: string): boolean {
     return this.#has(this.#parse(address))

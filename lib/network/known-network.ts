@@ -2,7 +2,7 @@
 import { fail, invalid } from '../errors.js'
 import type { NetworkRecord } from '../state/records.js'
 import { Addresses } from './addresses.js'
-import { contains, familyOf, parseCidr, parseIp } from './cidr.js'
+import { familyOf } from './cidr.js'
 
 /** An address chosen for an endpoint; `subnet` tells its prefix and gateway. */
 export interface Choice {
@@ -62,7 +62,7 @@ export class KnownNetwork {
 
   #takeThis(subnets: readonly SubnetHint[], wanted: string, field: string): Choice {
     for (const { subnet, addresses } of subnets) {
-      if (!inside(subnet.subnet, wanted)) continue
+      if (!addresses.covers(wanted)) continue
       const reserved = { [subnet.gateway]: 'the gateway', ...reservedOf(subnet) }[wanted]
       if (reserved !== undefined)
         throw fail('ADDRESS_IN_USE', `${wanted} is reserved in network ${this.record.name} (${reserved})`, {
@@ -79,13 +79,13 @@ export class KnownNetwork {
 
   /** Gives an address back to the hint. */
   release(address: string): void {
-    for (const { subnet, addresses } of this.#subnets) if (inside(subnet.subnet, address)) addresses.release(address)
+    for (const { addresses } of this.#subnets) if (addresses.covers(address)) addresses.release(address)
   }
 
   /** Starts the hint over from the leases on disk. */
   relearn(leased: readonly string[]): void {
-    for (const one of this.#subnets) {
-      for (const address of leased) if (inside(one.subnet.subnet, address) && !one.addresses.has(address)) one.addresses.mark(address)
+    for (const { addresses } of this.#subnets) {
+      for (const address of leased) if (addresses.covers(address) && !addresses.has(address)) addresses.mark(address)
     }
   }
 }
@@ -102,8 +102,4 @@ function free(subnet: NetworkRecord['subnets'][number]): Addresses {
 /** address → name */
 function reservedOf(subnet: NetworkRecord['subnets'][number]): Record<string, string> {
   return Object.fromEntries(Object.entries(subnet.reserved ?? {}).map(([name, address]) => [address, name]))
-}
-
-function inside(subnet: string, address: string): boolean {
-  return contains(parseCidr(subnet), parseIp(address))
 }
