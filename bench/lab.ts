@@ -40,6 +40,7 @@ table inet byhand {
     oifname "br0" drop
   }
 }`
+
 /** Published together, while others are. */
 const batch = 1000
 /** The processor that all servers run on. */
@@ -99,20 +100,8 @@ export class Lab implements AsyncDisposable {
       const place = new PrivateNamespace(`${host.name}-box${last}`)
       const address = `10.99.0.${last}`
       await host.run('ip', 'netns', 'add', place.name)
-      await host.ip(
-        'link',
-        'add',
-        `veth${last}`,
-        'type',
-        'veth',
-        'peer',
-        'name',
-        'eth0',
-        'address',
-        `02:42:0a:63:00:0${last}`,
-        'netns',
-        place.name,
-      )
+      const peer = ['name', 'eth0', 'address', `02:42:0a:63:00:0${last}`, 'netns', place.name]
+      await host.ip('link', 'add', `veth${last}`, 'type', 'veth', 'peer', ...peer)
       await host.ip('link', 'set', `veth${last}`, 'master', 'br0', 'up')
       await place.ip('link', 'set', 'lo', 'up')
       await place.ip('address', 'add', `${address}/16`, 'dev', 'eth0')
@@ -173,4 +162,5 @@ async function serve(stick: Yardstick): Promise<void> {
   await stick.ask('pin', serversAt)
   await stick.ask('refuse', ports.refuse)
   await stick.ask('serve', ports.serve)
+  await stick.ask('roam')
 }

@@ -9,6 +9,7 @@
 //   remove BATCH          all that are there, BATCH in each group
 //   links                 a dump of all links (RTM_GETLINK), received and not looked at
 //   pin CPU               from now on, its own work and the servers that it starts are done there
+//   roam                  its own work and servers to come are done wherever there is room
 //   serve PORT            from now on, a server that echoes or swallows
 //   refuse PORT           from now on, a server that closes at once
 //   connect ADDRESS PORT COUNT   new connections, one after the other
@@ -80,11 +81,14 @@ std::uint16_t Port(const std::string &text) { return static_cast<std::uint16_t>(
   return bench::Now() - start;
 }
 
-[[nodiscard]] Result<std::int64_t> Pin(std::uint32_t cpu) {
-  cpu_set_t one;
-  CPU_ZERO(&one);
-  CPU_SET(cpu, &one);
-  if (sched_setaffinity(0, sizeof one, &one) != 0) return FailErrno("sched_setaffinity");
+// To one processor, or to any.
+[[nodiscard]] Result<std::int64_t> Pin(std::optional<std::uint32_t> cpu) {
+  cpu_set_t wanted;
+  CPU_ZERO(&wanted);
+  for (std::uint32_t one = 0; one < CPU_SETSIZE; ++one) {
+    if (!cpu || *cpu == one) CPU_SET(one, &wanted);
+  }
+  if (sched_setaffinity(0, sizeof wanted, &wanted) != 0) return FailErrno("sched_setaffinity");
   return 0;
 }
 
@@ -102,6 +106,7 @@ class Yardstick {
     if (crowd_ && command == "remove" && given == 1) return crowd_->RemoveAll(Number(fields[1]));
     if (command == "links" && given == 0) return DumpLinks();
     if (command == "pin" && given == 1) return Pin(Number(fields[1]));
+    if (command == "roam" && given == 0) return Pin(std::nullopt);
     if (command == "serve" && given == 1) return Zero(bench::Serve(Port(fields[1]), false));
     if (command == "refuse" && given == 1) return Zero(bench::Serve(Port(fields[1]), true));
     if (command == "connect" && given == 3) return bench::Connect(fields[1], Port(fields[2]), Number(fields[3]));
