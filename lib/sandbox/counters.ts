@@ -31,11 +31,18 @@ interface Place {
   readonly key: string
 }
 
+/** Fewer inspections than that, in one turn, look at nothing beforehand. */
+const few = 16
+
 /** A set is listed as a whole, so whoever asks while one look is under way shares the next one with all the others. */
 export class PortCounters {
   readonly #mechanism: Mechanism
   readonly #wanted = new Set<string>()
   readonly #places = new WeakMap<SandboxRecord, Places>()
+  /** What the last look was at. */
+  #last: readonly string[] = []
+  #early: Promise<Counts | undefined> | undefined
+  #asking = 0
   #next: Promise<Counts> | undefined
   #current: Promise<unknown> = Promise.resolve()
 
@@ -43,11 +50,30 @@ export class PortCounters {
     this.#mechanism = mechanism
   }
 
-  /** One for each port of the sandbox, in their order. All zero while the ruleset is gone, or where a port leads nowhere. */
-  async of(record: SandboxRecord, signal?: AbortSignal): Promise<readonly PortCounter[]> {
+  /**
+   * For who will ask `of()` when he has the record. Where many do so in one turn, the sets that were looked at last are looked at while records
+   * are read; undefined where they are few.
+   */
+  early(): Promise<Counts | undefined> {
+    this.#asking += 1
+    this.#early ??= Promise.resolve().then(async () => {
+      const isCrowd = this.#asking >= few && this.#last.length > 0
+      this.#asking = 0
+      this.#early = undefined
+      return isCrowd ? this.#look(this.#last).catch(() => undefined) : undefined
+    })
+    return this.#early
+  }
+
+  /**
+   * One for each port of the sandbox, in their order. All zero while the ruleset is gone, or where a port leads nowhere. `early`: counts that
+   * may do, if they are of the right sets.
+   */
+  async of(record: SandboxRecord, signal?: AbortSignal, early?: Promise<Counts | undefined>): Promise<readonly PortCounter[]> {
     if (record.ports.length === 0) return []
     const { ports, sets } = this.#placesOf(record)
-    const counts = await this.#look(sets)
+    const seen = await early
+    const counts = seen !== undefined && sets.every(set => seen.has(set)) ? seen : await this.#look(sets)
     signal?.throwIfAborted()
     const countOf = (place: Place | undefined): Counter => (place && counts.get(place.set)?.get(place.key)) ?? nothing
     return ports.map(({ port, entrance, traffic }) => {
@@ -77,7 +103,8 @@ export class PortCounters {
   #look(sets: readonly string[]): Promise<Counts> {
     for (const set of sets) this.#wanted.add(set)
     this.#next ??= this.#current.then(() => {
-      const look = readCounts(this.#mechanism, [...this.#wanted])
+      this.#last = [...this.#wanted]
+      const look = readCounts(this.#mechanism, this.#last)
       this.#wanted.clear()
       this.#next = undefined
       this.#current = look.catch(() => {})

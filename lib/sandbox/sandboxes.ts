@@ -181,8 +181,10 @@ export class Sandboxes {
   }
 
   async inspect(name: string, { signal }: Op = {}): Promise<SandboxInfo> {
-    const record = await this.record(sandboxName(name, 'name'), signal)
-    return withCounters(this.#infoOf(record), await this.counters(record, signal))
+    sandboxName(name, 'name')
+    const early = this.#counters.early()
+    const record = await this.record(name, signal)
+    return withCounters(this.#infoOf(record), await this.#counters.of(record, signal, early))
   }
 
   /** Put together once for each record that is kept in memory. */

@@ -84,6 +84,18 @@ test('inspections at the same time share their looks at what was counted, and ea
   }
   expect(await trips(counted)).toBeLessThan(10)
   expect(await counted()).toEqual(names.map((_, i) => (i === 3 || i === 30 ? 1 : 0)))
+
+  // What was looked at before is looked at again, and what is counted in another place than all others is seen too.
+  await machine.outside.run('bash', '-c', 'cat </dev/tcp/198.51.100.1/8003')
+  const few = await host.sandboxes.create({
+    name: 'few',
+    network: 'lan',
+    publish: [{ hostPort: 9000, containerPort: 80, allow: ['198.51.100.2'] }],
+  })
+  await answer(few, few.endpoints[0]?.ipv4?.address ?? '', 80)
+  await machine.outside.run('bash', '-c', 'cat </dev/tcp/198.51.100.1/9000')
+  names.push('few')
+  expect(await counted()).toEqual(names.map((name, i) => (i === 3 ? 2 : i === 30 || name === 'few' ? 1 : 0)))
 })
 
 test('whoever inspects a sandbox cannot change what others are told of it', async () => {
