@@ -29,6 +29,9 @@ import type { Upkeep } from './upkeep.js'
 /** How often the ruleset is drafted anew because records changed while it was drawn up. */
 const attempts = 100
 
+/** Which of the two tables is not as it was made. */
+type Broken = ReadonlyMap<NftFamily, 'gone' | 'damaged'>
+
 export class Recoverer {
   readonly #context: Context
   readonly #store: Store
@@ -47,11 +50,14 @@ export class Recoverer {
   }
 
   async recover(signal?: AbortSignal): Promise<Recovery> {
+    // Beside the look at sandboxes, which at its end leaves a processor idle.
+    const broken = this.#ground.firewall.enabled ? this.#brokenTables(signal) : undefined
+    broken?.catch(() => {})
     const compared = await this.#seals.compare(signal)
     // Whoever put it right: that is to be found, and told.
     const seen = this.#upkeep.isRight ? compared : { ...compared, whole: new Set<string>(), all: false }
     if (!seen.all || !(await this.#isTidy(seen))) return this.#recover(seen, signal)
-    const repaired = (await this.rebuildRuleset(signal)) ? ['ruleset'] : []
+    const repaired = (await this.rebuildRuleset(signal, broken)) ? ['ruleset'] : []
     const networks = await this.#upkeep.checkNetworks(signal)
     if (networks.drifted.length === 0) return { rolledBack: [], repaired, damaged: [] }
     repaired.push(...networks.repaired.map(name => `network ${name}`))
@@ -91,9 +97,9 @@ export class Recoverer {
     return { rolledBack: rolledBack.sort(), repaired, damaged }
   }
 
-  /** Makes the tables anew, with all that belongs in them, if one is gone or has lost rules, and something belongs in it. */
-  async rebuildRuleset(signal?: AbortSignal): Promise<boolean> {
-    const rebuilt = await this.repairRuleset(signal)
+  /** Makes the tables anew, with all that belongs in them, if one is gone or has lost rules, and something belongs in it. `broken`: a first look. */
+  async rebuildRuleset(signal?: AbortSignal, broken?: Promise<Broken>): Promise<boolean> {
+    const rebuilt = await this.repairRuleset(signal, broken)
     if (this.#ground.firewall.enabled && rebuilt !== undefined) this.#ground.firewall.made()
     return rebuilt ?? false
   }
@@ -102,10 +108,10 @@ export class Recoverer {
    * The same for a guard that works beside other changes: by now somebody may have taken the table away again, so nothing is concluded
    * from what was seen. undefined: there is no table, and nothing to put into one.
    */
-  async repairRuleset(signal?: AbortSignal): Promise<boolean | undefined> {
+  async repairRuleset(signal?: AbortSignal, first?: Promise<Broken>): Promise<boolean | undefined> {
     if (!this.#ground.firewall.enabled) return undefined
     for (let attempt = 1; ; attempt++) {
-      const broken = await this.#brokenTables(signal)
+      const broken = await ((attempt === 1 ? first : undefined) ?? this.#brokenTables(signal))
       if (broken.size === 0) return false
       const plan = await this.#rulesetPlan(broken)
       if (plan === undefined) return undefined
@@ -122,7 +128,7 @@ export class Recoverer {
    * Somebody may have deleted one of the two, or some of its rules: each chain has to have at least as many as it was given. What
    * somebody has added is his business.
    */
-  async #brokenTables(signal?: AbortSignal): Promise<ReadonlyMap<NftFamily, 'gone' | 'damaged'>> {
+  async #brokenTables(signal?: AbortSignal): Promise<Broken> {
     const families = ['inet', 'bridge'] as const
     const plan = [...families.map(family => ({ apply: { op: 'nft.list', family } }) as const), { apply: { op: 'nft.rules' } } as const]
     const outputs = await this.#context.mechanism.run(plan, signal).catch(error => Promise.reject(translate(error, signal)))
@@ -142,7 +148,7 @@ export class Recoverer {
   }
 
   /** Under the lock that keeps everybody else out, and only if the records are still what it was drawn up from. */
-  async #rulesetPlan(broken: ReadonlyMap<NftFamily, 'gone' | 'damaged'>): Promise<Plan | undefined> {
+  async #rulesetPlan(broken: Broken): Promise<Plan | undefined> {
     const { layout } = this.#context
     const sandboxNames = await this.#store.sandboxNames()
     const { records: networks } = await this.#store.networks()

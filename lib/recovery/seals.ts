@@ -14,7 +14,7 @@ import { ignoreMissing } from '../state/look.js'
 import type { SandboxRecord } from '../state/records.js'
 import * as shape from '../state/shape.js'
 
-/** The first line of the file; the others are items of surveys, which native threads read: of the host, and two of what is inside. */
+/** The first line of the file; the others are items of surveys, which native threads read: of the host, and `shares` of what is inside. */
 const header = shape.object({
   /** What else the judgement depends on: this netmode, and how the host is opened. */
   terms: shape.text,
@@ -36,6 +36,8 @@ interface Sealed extends Item {
 
 /** Fewer than that are looked at by one thread. */
 const few = 32
+/** Those inside are looked at by that many: small enough to fill whatever processor has nothing else left to do. */
+const shares = 4
 
 /** What a look at all that is sealed has shown. */
 export interface Comparison {
@@ -62,10 +64,11 @@ export class Seals {
   async compare(signal?: AbortSignal): Promise<Comparison> {
     const before = this.#read()
     const { names = [], looks = [] } = before?.header ?? {}
-    const there = list(this.#context.layout.sandboxes)
     const path = this.#context.layout.seals
-    const lines = before === undefined ? [] : [1, 2, 3].map(line => ({ items: [], from: { path, line } }))
-    const now = await this.#look(lines[0] ?? { items: [] }, lines.slice(1), names.length, signal)
+    const lines = before === undefined ? [] : Array.from({ length: 1 + shares }, (_, i) => ({ items: [], from: { path, line: 1 + i } }))
+    const looking = this.#look(lines[0] ?? { items: [] }, lines.slice(1), names.length, signal)
+    const there = list(this.#context.layout.sandboxes)
+    const now = await looking
     const known = new Set(there)
     const whole = new Set(names.filter((name, i) => known.has(name) && looks[i] !== '' && looks[i] === now.looks[i]))
     const all = before !== undefined && whole.size === there.length && now.folders !== '' && before.header.folders === now.folders
@@ -121,9 +124,9 @@ export class Seals {
   #textOf(sealed: ReadonlyMap<string, Sealed>, folders: string): string {
     const all = [...sealed.values()]
     const first: Header = { terms: this.#terms, folders, names: [...sealed.keys()], looks: all.map(({ look }) => look) }
-    const half = Math.ceil(all.length / 2)
-    const inside = all.map(one => one.inside)
-    const lines = [first, all.map(({ outside }) => outside), inside.slice(0, half), inside.slice(half)]
+    const share = Math.ceil(all.length / shares)
+    const inside = Array.from({ length: shares }, (_, i) => all.slice(i * share, (i + 1) * share).map(one => one.inside))
+    const lines = [first, all.map(({ outside }) => outside), ...inside]
     return `${lines.map(line => JSON.stringify(line)).join('\n')}\n`
   }
 
@@ -156,11 +159,11 @@ export class Seals {
       apply: { op: 'survey', ...wish } as const,
     }))
     const run = async (plan: Plan) => (await mechanism.run(plan, signal)) as readonly (readonly string[])[]
-    // Those inside first: they take longer.
+    // The list of links first: nothing else takes as long.
     const answers =
       count < few
         ? await run(steps)
-        : await Promise.all(steps.toReversed().map(async step => (await run([step]))[0] ?? [])).then(all => all.toReversed())
+        : await Promise.all(steps.map(async step => (await run([step]))[0] ?? []))
     const [outer = [], ...inner] = answers
     const insides = inner.flat()
     const looks = Array.from({ length: count }, (_, i) => (outer[i] && insides[i] ? `${outer[i]} ${insides[i]}` : ''))
@@ -176,11 +179,11 @@ function entriesOf(before: Comparison['before']): readonly (readonly [string, Se
   if (before === undefined) return []
   try {
     const { names, looks } = before.header
-    const [outside, first, second] = before.text
+    const [outside, ...parts] = before.text
       .split('\n')
-      .slice(1, 4)
+      .slice(1, 2 + shares)
       .map(line => JSON.parse(line) as readonly SurveyItem[])
-    const inside = [...(first ?? []), ...(second ?? [])]
+    const inside = parts.flat()
     return names.flatMap((name, i) => {
       const [one, other, look] = [outside?.[i], inside[i], looks[i]]
       return one && other && look ? [[name, { outside: one, inside: other, look }] as const] : []
