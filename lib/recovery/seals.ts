@@ -160,10 +160,7 @@ export class Seals {
     }))
     const run = async (plan: Plan) => (await mechanism.run(plan, signal)) as readonly (readonly string[])[]
     // The list of links first: nothing else takes as long.
-    const answers =
-      count < few
-        ? await run(steps)
-        : await Promise.all(steps.map(async step => (await run([step]))[0] ?? []))
+    const answers = count < few ? await run(steps) : await Promise.all(steps.map(async step => (await run([step]))[0] ?? []))
     const [outer = [], ...inner] = answers
     const insides = inner.flat()
     const looks = Array.from({ length: count }, (_, i) => (outer[i] && insides[i] ? `${outer[i]} ${insides[i]}` : ''))
