@@ -25,7 +25,7 @@ export function ownRival({ host, network }: Ground): Rival {
   }
 }
 
-/** The plan of such a create, drawn up before the clock runs, and run by the native program: what a create can't be faster than. */
+/** The plan of such a create, drawn up before the clock runs, and run by the native program, step by step: no JavaScript, no other thread. */
 export function planRival({ host }: Ground, floor: Floor): Rival {
   const full = new Full(floor, host)
   let last = ''
