@@ -113,7 +113,11 @@ export class Lab implements AsyncDisposable {
       await host.nft('add table ip byhand; add chain ip byhand out { type nat hook postrouting priority srcnat; }')
       await host.nft('add', 'rule', 'ip', 'byhand', 'out', 'ip', 'saddr', subnet, 'oifname', '!=', 'br0', 'masquerade')
     }
-    if (guarded) await host.run('sh', '-c', `printf '%s' '${keptApart}' | nft -f -`)
+    if (guarded) {
+      const file = `/run/${host.name}.nft`
+      await writeFile(file, keptApart)
+      await host.nft('-f', file)
+    }
     if (dnat > 0) {
       const others = Array.from({ length: dnat - 1 }, (_, i) => dnatRule(10_000 + i, `10.99.0.2:${10_000 + i}`))
       const file = `/run/${host.name}.rules`

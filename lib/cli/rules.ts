@@ -38,10 +38,10 @@ export function short(count: number): string {
   return `${Math.round(value)}${units[0]}`
 }
 
-/** `accept` → `ACCEPT`, and what it asks before; a jump is named by its chain. */
+/** `accept` → `ACCEPT`, and what it asks before; a jump or a goto is named by its chain. */
 function parts(rule: string): readonly [target: string, match: string] {
   const words = rule.replace(/(^| )counter /, '$1')
-  const jump = /^(.*?) ?jump (\S+)$/.exec(words)
+  const jump = /^(.*?) ?(?:jump|goto) (\S+)$/.exec(words)
   if (jump) return [jump[2] ?? '', jump[1] ?? '']
   const translation = /^(.*?) ?dnat ip6? to (.*)$/.exec(words)
   if (translation) return ['DNAT', `${translation[1] ? `${translation[1]} ` : ''}to ${translation[2]}`]

@@ -107,7 +107,7 @@ describe('rules', () => {
     expect(text).toMatch(/^ +\S+ +\S+ DNAT {7}tcp {2}198\.51\.100\.1 +dpt:8080 to:10\.9\.0\.2:80 \/\* web \*\/$/m)
     expect(text).toMatch(/^back +br-back +10\.9\.0\.0\/24, fd09::\/64$/m)
     expect(await command.ok(machine, 'rules', '--chain', 'guard')).toMatch(
-      /^Chain guard [^\n]*\n pkts bytes target {5}match\n.* DROP .*\n.* GUARD6 .*\n(.* DROP .*\n){2}\n$/,
+      /^Chain guard [^\n]*\n pkts bytes target {5}match\n.* DROP .*\n.* guard6 {5}meta nfproto ipv6\n(.* DROP .*\n){2}\n$/,
     )
   })
 
