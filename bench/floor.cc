@@ -97,11 +97,11 @@ class Floor {
   // What netmode's create() takes beyond this is JavaScript, the binding and the way to another thread and back.
   [[nodiscard]] Result<std::int64_t> RunFull(const std::string &text) {
     const auto plan = binding::Read(text);
-    if (!plan.bad.empty()) return Fail(EINVAL, "plan", plan.bad);
+    if (!plan) return std::unexpected(plan.error());
     const std::atomic<bool> cancelled = false;
     program::Runner runner(session_, cancelled);
     const std::int64_t start = Now();
-    program::Report report = runner.Run(plan.steps);
+    program::Report report = runner.Run(*plan);
     const std::int64_t end = Now();
     runner.Behind();
     if (!report.failure) return end - start;

@@ -66,7 +66,7 @@ export interface Report {
 
 /** A host namespace that plans work from. */
 export interface NativeSession {
-  /** Runs the plan on a native thread; answers an id for `cancel`. @throws TypeError for a malformed plan, before anything is done. */
+  /** Runs the plan on a native thread; answers an id for `cancel`. A malformed one fails with EINVAL, before anything is done. */
   run(plan: JsonOf<Plan>, done: (report: Report) => void): number
   cancel(id: number): void
   /** Has the namespace of a `netns.create` made that is to come, whatever its name; false: one is being made already. */

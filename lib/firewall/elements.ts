@@ -129,12 +129,12 @@ export function elementSteps(sandbox: string, before: readonly Element[], after:
   const steps: Step[] = []
   for (const [id, element] of old) {
     if (wanted.has(id)) continue
-    const undo = add({ ...element, comment: sandbox })
+    const undo = add({ comment: sandbox, ...element })
     steps.push({ apply: remove(undo), undo })
   }
   for (const [id, element] of wanted) {
     if (old.has(id)) continue
-    const apply = add({ ...element, comment: sandbox })
+    const apply = add({ comment: sandbox, ...element })
     steps.push({ apply, undo: remove(apply) })
   }
   return steps

@@ -41,7 +41,7 @@ export function senderElements(sandbox: string, before: readonly Sender[], after
 function elementsOf({ port, mac, addresses, unchecked }: Sender): Element[] {
   const ifname = { ifname: port }
   if (unchecked) return [{ ...bridgePlace, set: 'trusted', key: [ifname] }]
-  const allowed = (set: string, ...address: Datum[]): Element => ({ ...bridgePlace, set, key: [ifname, { mac }, ...address] })
+  const allowed = (set: string, ...address: Datum[]): Element => ({ set, key: [ifname, { mac }, ...address], ...bridgePlace })
   const ip6 = addresses.filter(address => address.includes(':'))
   const own6 = ip6.length > 0 ? [...ip6, linkLocalOf(mac)] : []
   return [

@@ -47,7 +47,10 @@ function fromBytes(bytes: readonly number[]): bigint {
 
 /** The one canonical text, as inet_ntop prints it (RFC 5952), so that it compares equal to what the kernel side answers. */
 export function formatIp(ip: Ip): string {
-  if (ip.family === 4) return [24n, 16n, 8n, 0n].map(shift => (ip.value >> shift) & 255n).join('.')
+  if (ip.family === 4) {
+    const value = Number(ip.value)
+    return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`
+  }
   const groups = ip.value.toString(16).padStart(32, '0').match(/..../g) ?? []
   return new SocketAddress({ address: groups.join(':'), family: 'ipv6' }).address
 }
@@ -67,7 +70,7 @@ export function parseInterface(text: string, field = 'cidr'): Cidr {
   if (!ip) throw invalid(field, 'an address with a prefix length, such as 10.0.0.0/24,', text)
   const prefix = Number(digits)
   if (prefix > bitsOf(ip.family)) throw invalid(field, `a prefix length of 0 to ${bitsOf(ip.family)}`, text, { range: true })
-  return { ...ip, prefix }
+  return { prefix, ...ip }
 }
 
 export function formatCidr(cidr: Cidr): string {

@@ -10,10 +10,9 @@ import { formatIp } from './cidr.js'
  */
 export function macOfIpv4(address: string): string {
   if (!isIPv4(address)) throw invalid('address', 'an IPv4 address', address)
-  return `02:42:${address
-    .split('.')
-    .map(byte => Number(byte).toString(16).padStart(2, '0'))
-    .join(':')}`
+  let mac = '02:42'
+  for (const byte of address.split('.')) mac += `:${Number(byte).toString(16).padStart(2, '0')}`
+  return mac
 }
 
 /** A random unicast MAC, marked as locally administered (IEEE 802: bit 1 of the first byte set, bit 0 clear). */

@@ -12,6 +12,9 @@ export interface WrittenPlan {
   steps(): Plan
 }
 
+/** A namespace as a `netns.create` would ask for it, written; its name and slot say nothing. */
+export type Order = JsonOf<Omit<NetnsCreate, 'op'>>
+
 /** The steps of a plan, written or not. */
 export function stepsOf(plan: Plan | WrittenPlan): Plan {
   return 'text' in plan ? plan.steps() : plan
@@ -119,7 +122,7 @@ export interface Mechanism {
    * Has a namespace made for a plan that is still being drawn up, to be named by its `netns.create`. It is nothing yet: without a plan
    * that comes for it nobody ever sees it. Answers what says that none will come.
    */
-  order(like: Pick<NetnsCreate, 'settings'>): () => void
+  order(like: Order): () => void
   /** Subscribed when it returns; `onEvents` is called when there is something to take. @throws CLOSED, CAPACITY, KERNEL */
   watch(wish: WatchWish, onEvents: () => void): Watch
   /** Waits for what is under way, and what is done behind answers; nothing is open any more then. */
@@ -187,8 +190,8 @@ export class KernelMechanism implements Mechanism {
     })
   }
 
-  order(like: Pick<NetnsCreate, 'settings'>): () => void {
-    if (this.#closed || !this.#session.order(toJson({ ...like, name: '', slot: '' }))) return () => {}
+  order(like: Order): () => void {
+    if (this.#closed || !this.#session.order(like)) return () => {}
     return () => this.#session.cancelOrder()
   }
 

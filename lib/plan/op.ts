@@ -124,6 +124,8 @@ export interface ExpectUnchanged {
   readonly op: 'expect.unchanged'
   readonly path: string
   readonly text: string
+  /** It may be a symbolic link to the file. */
+  readonly follow?: boolean
 }
 /** A symbolic link whose target is the holder's name: created atomically with its content, EEXIST carries the holder. */
 export interface Claim {

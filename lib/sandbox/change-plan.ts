@@ -46,15 +46,15 @@ export function changing({ before, after, ports = noPorts }: Change): SandboxRec
   const redirects = difference(before.redirects ?? [], after.redirects ?? [], sameRedirect)
   const redirected = redirects.added.length + redirects.removed.length > 0
   return {
-    ...withPorts(before, ports.added),
-    phase: 'changing',
-    endpoints: [...before.endpoints, ...endpoints.added],
-    ...(redirected && { redirects: [...(before.redirects ?? []), ...redirects.added] }),
     pending: {
       ports: [...ports.added, ...ports.removed],
       endpoints: [...endpoints.added, ...endpoints.removed].map(({ networkId }) => networkId),
       ...(redirected && { redirects: [...redirects.added, ...redirects.removed] }),
     },
+    ...withPorts(before, ports.added),
+    phase: 'changing',
+    endpoints: [...before.endpoints, ...endpoints.added],
+    ...(redirected && { redirects: [...(before.redirects ?? []), ...redirects.added] }),
   }
 }
 

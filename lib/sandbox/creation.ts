@@ -8,10 +8,12 @@ import type { Identity, Output } from '../native.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import { type Networks, notFound } from '../network/networks.js'
 import type { Link } from '../plan/kernel-objects.js'
-import type { Plan, Step } from '../plan/op.js'
+import type { WrittenPlan } from '../plan/mechanism.js'
+import type { Plan } from '../plan/op.js'
 import { changedMeanwhile, linkNameTaken, translate } from '../plan/translate.js'
 import type { SandboxRecord } from '../state/records.js'
 import type { ValidSandboxOptions } from '../validate/sandbox-options.js'
+import type { CreateForms } from './create-forms.js'
 import { draftEndpoint, draftRecord, ifnameOf } from './draft.js'
 import { refuseOverlap } from './guest.js'
 import { createPlan, type Entrance, type Ground } from './plans.js'
@@ -46,6 +48,7 @@ export function requestsOf({ publish, publishAll, expose }: ValidSandboxOptions)
 export class Creation {
   readonly #context: Context
   readonly #ground: Ground
+  readonly #forms: CreateForms
   readonly #networks: Networks
   readonly #ports: PortChooser
   readonly #process: NonNullable<SandboxRecord['ephemeral']>
@@ -56,6 +59,7 @@ export class Creation {
   constructor(parts: {
     readonly context: Context
     readonly ground: Ground
+    readonly forms: CreateForms
     readonly networks: Networks
     readonly ports: PortChooser
     readonly process: NonNullable<SandboxRecord['ephemeral']>
@@ -66,6 +70,7 @@ export class Creation {
   }) {
     this.#context = parts.context
     this.#ground = parts.ground
+    this.#forms = parts.forms
     this.#networks = parts.networks
     this.#ports = parts.ports
     this.#process = parts.process
@@ -107,12 +112,22 @@ export class Creation {
     }
   }
 
-  plan({ record, networks, entrance }: Draft): Step[] {
-    return createPlan(this.#ground, record, networks, this.#networks.missingSteps(networks), entrance)
+  /** For explain. */
+  plan({ record, networks, entrance }: Draft): Plan {
+    return createPlan(this.#ground, record, { networks, networkSteps: this.#networks.missingSteps(networks), ...entrance })
+  }
+
+  /** The same, and as far as it can be, written already. */
+  writtenPlan(draft: Draft): Plan | WrittenPlan {
+    const [network, ...others] = draft.networks
+    const { there, enabled } = this.#ground.firewall
+    const isReady = network?.record.phase === 'ready' && others.length === 0 && (there || !enabled)
+    const draw = () => this.plan(draft)
+    return isReady ? this.#forms.plan(this.#options, draft.record, network, draw) : draw()
   }
 
   /** A plan has gone through: what it made is known now. */
-  learn({ networks }: Draft, plan: Plan, outputs: readonly unknown[]): void {
+  learn({ networks }: Draft, plan: Plan | WrittenPlan, outputs: readonly unknown[]): void {
     this.#networks.learn(networks, plan, outputs)
   }
 
@@ -123,7 +138,7 @@ export class Creation {
 
   /** Was somebody else faster, so that a new draft can succeed? */
   async canRetry(error: unknown, { record, networks, entrance }: Draft): Promise<boolean> {
-    if (entrance.owner && changedMeanwhile(error)) return true
+    if (this.#ground.resolver.canRetry(error) || (entrance.owner && changedMeanwhile(error))) return true
     // In a namespace of its own no name is taken: it is the host's end, whose name is drawn by lot.
     if (record.netns.owned && linkNameTaken(error)) return true
     if (avoidPort(error, requestsOf(this.#options), record, this.#refused, 'publish')) return true

@@ -1,39 +1,75 @@
 /** The sandbox's own hosts, hostname and resolv.conf: written into the state folder, bound over /etc for what runs in it. */
 import { readFileSync, statSync } from 'node:fs'
 
+import type { PlanFailure } from '../plan/mechanism.js'
 import type { FileWrite, Step } from '../plan/op.js'
+import { changedMeanwhile } from '../plan/translate.js'
 import type { Layout } from '../state/layout.js'
 import type { SandboxRecord } from '../state/records.js'
 import { hostnameFile, hostsFile, isSystemdStub, resolvConf, stubResolvConf } from './etc-files.js'
 import { gatewayEndpoint } from './gateway.js'
 
+const hostFile = '/etc/resolv.conf'
+
 /** The host's own resolv.conf, read again when it has changed. */
 export class HostResolver {
   #text = ''
-  #stamp = ''
+  #stamp: string | undefined
+  #expectations: readonly Step[] = []
 
   /** '' without one. Synchronous: a stat and rarely a read of a small file, cheaper than any trip through a thread pool. */
   text(): string {
-    const stamp = stampOf('/etc/resolv.conf')
-    if (stamp !== this.#stamp) {
-      const text = read('/etc/resolv.conf')
-      this.#text = isSystemdStub(text) ? read(stubResolvConf) : text
-      this.#stamp = stamp
-    }
+    const stamp = stampOf(hostFile)
+    if (stamp !== this.#stamp) this.#read(stamp)
     return this.#text
   }
+
+  /**
+   * The same for a plan, which is to begin with `expectations`: nobody has to look whether it has changed before the plan is under way.
+   * `canRetry` tells if that was why it failed.
+   */
+  remembered(): string {
+    return this.#expectations.length > 0 ? this.#text : this.text()
+  }
+
+  /** That the files are as they were read. None where they can't be compared: `remembered` has looked. */
+  expectations(): readonly Step[] {
+    return this.#expectations
+  }
+
+  canRetry(error: unknown): boolean {
+    if (!changedMeanwhile(error)) return false
+    const { op } = error as PlanFailure
+    if (!this.#expectations.some(({ apply }) => 'path' in apply && 'path' in op && apply.path === op.path)) return false
+    this.#read(stampOf(hostFile))
+    return true
+  }
+
+  #read(stamp: string): void {
+    this.#stamp = stamp
+    const files = (isSystemdStub(read(hostFile) ?? '') ? [hostFile, stubResolvConf] : [hostFile]).map(path => ({ path, text: read(path) }))
+    this.#text = files.at(-1)?.text ?? ''
+    const isComparable = files.every(({ text }) => text !== undefined && !text.includes(noCharacter))
+    this.#expectations = isComparable
+      ? files.map(({ path, text = '' }) => ({ apply: { op: 'expect.unchanged', path, text, follow: true } }))
+      : []
+  }
 }
+
+/** Stands for bytes that are no UTF-8. */
+const noCharacter = '\ufffd'
 
 function stampOf(path: string): string {
   const stat = statSync(path, { throwIfNoEntry: false })
   return stat ? `${stat.ino} ${stat.mtimeMs} ${stat.size}` : ''
 }
 
-function read(path: string): string {
+/** undefined: there is none. */
+function read(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch {
-    return ''
+    return undefined
   }
 }
 
@@ -49,18 +85,12 @@ export function etcPaths(layout: Layout, { name, mode, shares = name }: SandboxR
   return Object.fromEntries(etcFiles.map(file => [file, layout.sandboxFile(shares, file)])) as EtcPaths
 }
 
-/** Writes the files of a sandbox that is being made; nobody looks at them before it is. */
-export function fileSteps(layout: Layout, record: SandboxRecord, hostResolver: string): Step[] {
-  const folder = layout.sandbox(record.name)
-  return [...nameSteps(folder, record), resolverStep(folder, record, hostResolver)]
-}
-
-/** Those of them that have the sandbox's name in them. */
+/** Writes those files of a sandbox that have its name in them. It is being made, and nobody looks at them before it is. */
 export function nameSteps(folder: string, record: SandboxRecord): FileStep[] {
   return [unseen(`${folder}/hosts`, hostsOf(record, false)), unseen(`${folder}/hostname`, hostnameFile(record.hostname))]
 }
 
-/** The one that has not. */
+/** The one that has not, likewise. */
 export function resolverStep(folder: string, record: SandboxRecord, hostResolver: string): FileStep {
   return unseen(`${folder}/resolv.conf`, resolverOf(record, hostResolver))
 }

@@ -1,8 +1,13 @@
 /** The namespace of a sandbox is made while all else is still being decided: it takes the kernel about as long. */
-import { commonSettings } from '../network/drivers/endpoint-settings.js'
+
+import { toJson } from '../native.js'
+import { commonSettings, type Families } from '../network/drivers/endpoint-settings.js'
 import type { Networks } from '../network/networks.js'
-import type { Mechanism } from '../plan/mechanism.js'
+import type { Mechanism, Order } from '../plan/mechanism.js'
 import { peek } from '../validate/guards.js'
+
+/** Written once: nothing of a create comes before it. */
+const orders = { with6: orderOf({ ipv6: true }), without6: orderOf({}) }
 
 /**
  * Orders the namespace that `create` with these options will want, if it is one and what it is to be like is known. The options
@@ -12,5 +17,9 @@ export function orderNamespace(mechanism: Mechanism, networks: Networks, options
   const name = peek(options, 'network') ?? 'bridge'
   const known = typeof name === 'string' ? networks.known(name) : undefined
   if (known === undefined || peek(options, 'netns') !== undefined || peek(options, 'networks') !== undefined) return () => {}
-  return mechanism.order({ settings: commonSettings([{ ipv6: known.has(6) }]) })
+  return mechanism.order(known.has(6) ? orders.with6 : orders.without6)
+}
+
+function orderOf(families: Families): Order {
+  return toJson({ name: '', slot: '', settings: commonSettings([families]) })
 }

@@ -4,12 +4,13 @@ import type { Firewall } from '../firewall/firewall.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import { commonSettings } from '../network/drivers/endpoint-settings.js'
 import type { KnownNetwork } from '../network/known-network.js'
-import type { Step } from '../plan/op.js'
+import { draw, type Part } from '../plan/form.js'
+import type { Plan, Step } from '../plan/op.js'
 import { expectRecord } from '../state/expectation.js'
 import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
-import { format, formatDraft, type SandboxRecord } from '../state/records.js'
-import { fileSteps, type HostResolver } from './files.js'
+import { type EndpointRecord, format, formatDraft, type SandboxRecord } from '../state/records.js'
+import { type HostResolver, nameSteps, resolverStep } from './files.js'
 import { gatewayEndpoint } from './gateway.js'
 import { guestSteps } from './guest.js'
 import { bridge } from './modes/bridge.js'
@@ -53,48 +54,84 @@ export interface Entrance {
   readonly owner?: SandboxRecord
 }
 
-/** Makes a sandbox. `networkSteps` is what has to be made of networks first. */
-export function createPlan(
-  ground: Ground,
-  record: SandboxRecord,
-  networks: readonly KnownNetwork[],
-  networkSteps: readonly Step[] = [],
-  { adopted, owner }: Entrance = {},
-): Step[] {
+/** What the making of a sandbox has to know besides its record. */
+export interface Making extends Entrance {
+  /** Of its endpoints, in their order. */
+  readonly networks: readonly KnownNetwork[]
+  /** What has to be made of them first. */
+  readonly networkSteps: readonly Step[]
+}
+
+/** Makes a sandbox. */
+export function createPlan(ground: Ground, record: SandboxRecord, making: Making): Plan {
+  return draw(createParts(ground, making), record)
+}
+
+/** The same in parts. Only who makes a form of them has to know in which words sandboxes that are alike differ (create-forms.ts). */
+export function createParts(ground: Ground, { networks, networkSteps, adopted, owner }: Making): readonly Part<SandboxRecord>[] {
   const { layout, firewall, resolver } = ground
-  const { name, endpoints, netns } = record
   const firewallSteps = networks.some(({ record }) => driverOf(record).usesFirewall(record)) ? firewall.steps() : []
-  const folder = layout.sandbox(name)
-  const draft = layout.sandboxInMaking(name)
-  const defaults = netns.owned ? commonSettings(endpoints) : []
-  const gatewaysOf = (endpoint: SandboxRecord['endpoints'][number]) =>
-    ([4, 6] as const).filter(family => gatewayEndpoint(endpoints, family) === endpoint)
-  const attached = endpoints.flatMap((endpoint, i) =>
-    attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults),
-  )
+  const hostResolver = resolver.remembered()
+  const asRemembered = resolver.expectations()
   return [
-    lockRoot(layout, firewallSteps.length + networkSteps.length > 0 ? 'exclusive' : 'shared'),
-    ...(owner === undefined ? [] : ownerSteps(layout, owner)),
-    ...firewallSteps,
-    ...networkSteps,
-    { apply: { op: 'folder.create', path: folder }, undo: { op: 'folder.remove', path: folder }, journal: true },
-    { apply: { op: 'lock', path: folder, mode: 'exclusive' } },
-    // One that broke off right before its namespace was to be made would be taken for the owner of another with its name.
-    ...(netns.owned ? [{ apply: { op: 'expect.absent', path: netns.path } } as const] : []),
-    { apply: { op: 'file.write', path: draft, text: formatDraft(record), how: 'create' } },
-    ...endpoints.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
-    ...record.ports.map(port => claimPort(layout, name, port)),
-    ...(record.mode === 'bridge' || record.mode === 'none' ? fileSteps(layout, record, resolver.text()) : []),
-    // Before the links are up: what a sandbox announces would be dropped otherwise.
-    ...firewall.allowed(publishSteps(name, undefined, record)),
-    ...linkFirewallSteps(firewall, name, endpoints),
-    ...forgetFlows(record.ports),
+    {
+      alike: ({ name, mode, netns }) => {
+        const folder = layout.sandbox(name)
+        return [
+          lockRoot(layout, firewallSteps.length + networkSteps.length > 0 ? 'exclusive' : 'shared'),
+          ...(owner === undefined ? [] : ownerSteps(layout, owner)),
+          ...firewallSteps,
+          ...networkSteps,
+          { apply: { op: 'folder.create', path: folder }, undo: { op: 'folder.remove', path: folder }, journal: true },
+          { apply: { op: 'lock', path: folder, mode: 'exclusive' } },
+          // One that broke off right before its namespace was to be made would be taken for the owner of another with its name.
+          ...(netns.owned ? [{ apply: { op: 'expect.absent', path: netns.path } } as const] : []),
+          ...(hasFiles(mode) ? asRemembered : []),
+        ]
+      },
+    },
+    {
+      own: record => [{ apply: { op: 'file.write', path: layout.sandboxInMaking(record.name), text: formatDraft(record), how: 'create' } }],
+    },
+    {
+      alike: ({ name, endpoints, ports }) => [
+        ...endpoints.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
+        ...ports.map(port => claimPort(layout, name, port)),
+      ],
+    },
+    { own: record => (hasFiles(record.mode) ? nameSteps(layout.sandbox(record.name), record) : []) },
+    {
+      alike: record => [
+        ...(hasFiles(record.mode) ? [resolverStep(layout.sandbox(record.name), record, hostResolver)] : []),
+        // Before the links are up: what a sandbox announces would be dropped otherwise.
+        ...firewall.allowed(publishSteps(record.name, undefined, record)),
+        ...linkFirewallSteps(firewall, record.name, record.endpoints),
+        ...forgetFlows(record.ports),
+      ],
+    },
     // All that is above may overlap with the making of the namespace (Mechanism.order).
-    ...modes[record.mode].enter(record, layout, { defaults, adopted }),
-    ...(modes[record.mode].furnish?.(record, attached) ?? attached),
-    ...guestSteps(record.guest),
-    { apply: { op: 'file.rename', path: draft, to: layout.sandboxRecord(name) } },
+    {
+      alike: record => {
+        const { name, mode, endpoints, netns, guest } = record
+        const defaults = netns.owned ? commonSettings(endpoints) : []
+        const gatewaysOf = (endpoint: EndpointRecord) => ([4, 6] as const).filter(family => gatewayEndpoint(endpoints, family) === endpoint)
+        const attached = endpoints.flatMap((endpoint, i) =>
+          attachSteps(ground, name, endpoint, networks[i] as KnownNetwork, gatewaysOf(endpoint), defaults),
+        )
+        return [
+          ...modes[mode].enter(record, layout, { defaults, adopted }),
+          ...(modes[mode].furnish?.(record, attached) ?? attached),
+          ...guestSteps(guest),
+          { apply: { op: 'file.rename', path: layout.sandboxInMaking(name), to: layout.sandboxRecord(name) } },
+        ]
+      },
+    },
   ]
+}
+
+/** Has it /etc files of its own? */
+function hasFiles(mode: SandboxRecord['mode']): boolean {
+  return mode === 'bridge' || mode === 'none'
 }
 
 /** Keeps the sandbox whose namespace is shared from going or changing meanwhile. */

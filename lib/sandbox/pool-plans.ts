@@ -3,7 +3,7 @@ import type { Identity } from '../native.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import { commonSettings } from '../network/drivers/endpoint-settings.js'
 import type { KnownNetwork } from '../network/known-network.js'
-import type { WrittenPlan } from '../plan/mechanism.js'
+import { Form, type Part } from '../plan/form.js'
 import type { LinkRef, Op, Plan, Slot, Step } from '../plan/op.js'
 import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
@@ -65,7 +65,7 @@ export function reservePlan(
  * written beforehand. The record that the pool had stays in it until the new one, which lies beside it, takes its place: the last step of
  * all, so that nothing has to take it back.
  */
-function takeParts(ground: Ground, reserved: Reserved): readonly Part[] {
+function takeParts(ground: Ground, reserved: Reserved): readonly Part<SandboxRecord>[] {
   const { layout, firewall, resolver } = ground
   const { name: old, endpoints } = reserved.record
   const from = layout.sandbox(old)
@@ -74,7 +74,7 @@ function takeParts(ground: Ground, reserved: Reserved): readonly Part[] {
   const links = linkFirewallSteps(firewall, old, endpoints)
   return [
     {
-      known: () => [
+      alike: () => [
         lockRoot(layout, 'shared'),
         { apply: { op: 'netns.take', ...kept }, undo: { op: 'netns.keep', ...kept } },
         ...endpoints.map(endpoint => ({ apply: { op: 'expect.link', ...linkOf(endpoint, reserved) } }) as const),
@@ -82,12 +82,12 @@ function takeParts(ground: Ground, reserved: Reserved): readonly Part[] {
     },
     {
       // Beside the record of the pool nobody looks at it.
-      drawn: record => [
+      own: record => [
         { apply: { op: 'file.write', path: draft, text: formatDraft(record), how: 'unseen' }, undo: { op: 'file.remove', path: draft } },
       ],
     },
     {
-      known: name => {
+      alike: ({ name }) => {
         const to = layout.sandbox(name)
         return [
           { apply: { op: 'file.rename', path: from, to, exclusive: true }, undo: { op: 'file.rename', path: to, to: from }, journal: true },
@@ -97,7 +97,7 @@ function takeParts(ground: Ground, reserved: Reserved): readonly Part[] {
       },
     },
     {
-      drawn: record => {
+      own: record => {
         const to = layout.sandbox(record.name)
         return [
           ...record.ports.map(port => claimPort(layout, record.name, port)),
@@ -107,10 +107,10 @@ function takeParts(ground: Ground, reserved: Reserved): readonly Part[] {
         ]
       },
     },
-    { known: name => passLinks(links, name) },
-    { drawn: record => forgetFlows(record.ports) },
+    { alike: ({ name }) => passLinks(links, name) },
+    { own: record => forgetFlows(record.ports) },
     {
-      known: name => [
+      alike: ({ name }) => [
         { apply: { op: 'netns.attach', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } },
         ...endpoints.map(endpoint => aliasStep(name, endpoint, reserved)),
         { apply: { op: 'file.rename', path: layout.sandboxInMaking(name), to: layout.sandboxRecord(name) } },
@@ -119,36 +119,10 @@ function takeParts(ground: Ground, reserved: Reserved): readonly Part[] {
   ]
 }
 
-/** Steps that follow from the record of what is taken, or from its name alone. */
-type Part = { readonly drawn: (record: SandboxRecord) => Step[] } | { readonly known: (name: string) => Step[] }
-
-/** Stands for the name in what is written before there is one: no name, no path and no text of ours has it. */
-const unnamed = '\u0001'
-const unnamedText = inner(unnamed)
-
-/** The plan of a take. What needs only a name is drawn up, and written, while nobody waits for it. */
-export class TakePlan {
-  readonly #parts: readonly (Part & { readonly written?: readonly string[] })[]
-
-  constructor(ground: Ground, reserved: Reserved) {
-    this.#parts = takeParts(ground, reserved).map(part =>
-      'known' in part ? { ...part, written: inner(part.known(unnamed)).split(unnamedText) } : part,
-    )
-  }
-
-  for(record: SandboxRecord): WrittenPlan {
-    const drawn = this.#parts.map(part => ('drawn' in part ? part.drawn(record) : []))
-    const texts = this.#parts.map(({ written }, i) => written?.join(record.name) ?? inner(drawn[i]))
-    return {
-      text: `[${texts.filter(text => text !== '').join(',')}]`,
-      steps: () => this.#parts.flatMap((part, i) => ('known' in part ? part.known(record.name) : (drawn[i] as Step[]))),
-    }
-  }
-}
-
-/** The JSON of a list or a text, without what it begins and ends with. */
-function inner(value: unknown): string {
-  return JSON.stringify(value).slice(1, -1)
+/** What gives one to a sandbox. All that needs only a name is drawn up, and written, while nobody waits for it. */
+export function takeForm(ground: Ground, reserved: Reserved): Form<SandboxRecord> {
+  // No name, no path and no text of ours has it.
+  return new Form(takeParts(ground, reserved), ({ name }) => [name], { ...reserved.record, name: '\u0001' })
 }
 
 /** Its resolv.conf is there, and mostly as it has to be. */

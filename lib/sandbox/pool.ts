@@ -6,6 +6,7 @@ import { errnoName, fail, invalid, isNetmodeError } from '../errors.js'
 import type { Identity } from '../native.js'
 import { withNames } from '../network/name-servers.js'
 import type { Networks } from '../network/networks.js'
+import type { Form } from '../plan/form.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import { translate } from '../plan/translate.js'
 import { randomHex } from '../random.js'
@@ -14,7 +15,7 @@ import { sandboxOptions, takeOptions, type ValidSandboxOptions } from '../valida
 import { type Creation, requestsOf } from './creation.js'
 import { draftRecord, refuseAliases } from './draft.js'
 import type { Ground } from './plans.js'
-import { dropPlan, type Reserved, reservePlan, TakePlan } from './pool-plans.js'
+import { dropPlan, type Reserved, reservePlan, takeForm } from './pool-plans.js'
 import { avoidPort, type PortChooser, Refused } from './port-choice.js'
 import { SandboxHandle } from './sandbox.js'
 
@@ -26,7 +27,7 @@ const moment = 10
 
 /** One that is ready to be taken, and how. */
 interface Ready extends Reserved {
-  readonly take: TakePlan
+  readonly take: Form<SandboxRecord>
 }
 
 /** What a pool needs of those whose sandboxes it makes. */
@@ -173,7 +174,7 @@ export class Pool implements SandboxPool {
       if (endpoints.some(({ lan }) => lan)) refuseAliases(this.network, aliases)
       const draft = draftRecord(valid, { path: `/run/netns/${valid.name}`, owned: true }, process, context.config)
       record = { ...draft, endpoints, ports: await ports.choose(requests, endpoints, refused, { field: 'publish', signal }) }
-      await context.mechanism.run(reserved.take.for(record), signal)
+      await context.mechanism.run(reserved.take.fill(record), signal)
     } catch (error) {
       const isLost = isHarmed(error)
       if (isLost) await this.#discard([reserved])
@@ -214,7 +215,7 @@ export class Pool implements SandboxPool {
         const link = plan.findIndex(({ apply }) => apply.op === 'link.add' && (apply.peer ?? apply.bornIn) !== undefined)
         const identity = outputs[namespace] as Identity
         const reserved = { record, identity, linkIndex: outputs[link] as number | undefined, hostResolver }
-        return { ...reserved, take: new TakePlan(ground, reserved) }
+        return { ...reserved, take: takeForm(ground, reserved) }
       } catch (error) {
         creation.giveBack(draft, error)
         if (attempt === attempts || !(await creation.canRetry(error, draft))) throw translate(error)

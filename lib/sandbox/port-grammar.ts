@@ -44,11 +44,15 @@ const protocolOf = oneOf('tcp', 'udp', 'sctp')
 /** `8000` or `8000-8010`; digits without sign or leading zero. */
 function range(text: string, field: string): Range {
   const [, from, to] = /^(\d{1,10})(?:-(\d{1,10}))?$/.exec(text) ?? []
-  if (from === undefined || /^0\d/.test(from) || /^0\d/.test(to ?? '')) throw invalid(field, 'a port or a range of ports', text)
+  if (from === undefined || hasLeadingZero(from) || hasLeadingZero(to)) throw invalid(field, 'a port or a range of ports', text)
   const first = port(Number(from), field)
   const last = to === undefined ? first : port(Number(to), field)
   if (last < first) throw invalid(field, 'a range of ports that does not run backwards', text, { range: true })
   return { first, last }
+}
+
+function hasLeadingZero(digits = ''): boolean {
+  return digits.length > 1 && digits.startsWith('0')
 }
 
 /** The ports of `8000` or `8000-8010`. */
@@ -57,7 +61,12 @@ export function portsOfRange(text: string, field: string): readonly number[] {
 }
 
 const lengthOf = ({ first, last }: Range): number => last - first + 1
-const portsOf = (one: Range): number[] => Array.from({ length: lengthOf(one) }, (_, i) => one.first + i)
+
+function portsOf({ first, last }: Range): number[] {
+  const ports: number[] = []
+  for (let port = first; port <= last; port++) ports.push(port)
+  return ports
+}
 
 /** `…/udp` → the rest and the protocol; tcp when absent. As Docker, in any case. */
 function splitProtocol(text: string, field: string): { readonly rest: string; readonly protocol: Protocol } {
@@ -68,6 +77,7 @@ function splitProtocol(text: string, field: string): { readonly rest: string; re
 
 /** `1.2.3.4:…` or `[::1]:…` → the address and what follows; a bare IPv6 address can't be told from ports. */
 export function splitAddress(text: string, field: string): { readonly hostIp?: string; readonly rest: string } {
+  if (!text.includes('.') && !text.startsWith('[')) return { rest: text }
   const bracketed = /^\[([^\]]*)\]:(.*)$/.exec(text)
   const [, address, rest] = bracketed ?? /^([^:]*\.[^:]*):(.*)$/.exec(text) ?? []
   if (address === undefined || rest === undefined) return { rest: text }
@@ -90,15 +100,14 @@ export function parsePublish(text: string, field = 'publish'): readonly PortRequ
     throw invalid(field, 'ip:hostPort:containerPort, or ip::containerPort for a random port,', text)
   const container = range(parts.at(-1) ?? '', `${field}.containerPort`)
   const hostText = parts.length === 2 ? parts[0] : ''
-  const base = present({ hostIp, protocol })
-  if (!hostText) return portsOf(container).map(containerPort => ({ ...base, containerPort }))
+  const request = (containerPort: number, hostPort?: number, hostPortEnd?: number): PortRequest =>
+    present({ hostIp, hostPort, hostPortEnd, containerPort, protocol })
+  if (!hostText) return portsOf(container).map(containerPort => request(containerPort))
   const host = range(hostText, `${field}.hostPort`)
-  if (lengthOf(container) === 1 && lengthOf(host) > 1) {
-    return [{ ...base, hostPort: host.first, hostPortEnd: host.last, containerPort: container.first }]
-  }
+  if (lengthOf(container) === 1 && lengthOf(host) > 1) return [request(container.first, host.first, host.last)]
   if (lengthOf(container) !== lengthOf(host))
     throw invalid(`${field}.hostPort`, `a range of ${lengthOf(container)} ports`, hostText, { range: true })
-  return portsOf(container).map((containerPort, i) => ({ ...base, hostPort: host.first + i, containerPort }))
+  return portsOf(container).map((containerPort, i) => request(containerPort, host.first + i))
 }
 
 const mappingKeys = ['containerPort', 'hostPort', 'hostIp', 'protocol', 'allow'] as const satisfies readonly (keyof PortMapping)[]

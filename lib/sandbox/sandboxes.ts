@@ -14,7 +14,7 @@ import type {
 } from '../contract.js'
 import { fail, invalid } from '../errors.js'
 import { frozen } from '../frozen.js'
-import type { Identity } from '../native.js'
+import type { Identity, Output } from '../native.js'
 import { withNames } from '../network/name-servers.js'
 import type { Networks } from '../network/networks.js'
 import { PlanFailure } from '../plan/mechanism.js'
@@ -28,6 +28,7 @@ import { sandboxName } from '../validate/guards.js'
 import { poolOptions, sandboxOptions, type ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { Changes } from './changes.js'
 import { PortCounters } from './counters.js'
+import { CreateForms } from './create-forms.js'
 import { Creation } from './creation.js'
 import { publicEndpoint } from './endpoint.js'
 import { etcPaths } from './files.js'
@@ -56,6 +57,7 @@ export class Sandboxes {
   readonly #store: Store
   readonly #networks: Networks
   readonly #ground: Ground
+  readonly #forms: CreateForms
   readonly #removals: Removals
   readonly #ports: PortChooser
   readonly #counters: PortCounters
@@ -75,6 +77,7 @@ export class Sandboxes {
     this.#store = store
     this.#networks = networks
     this.#ground = ground
+    this.#forms = new CreateForms(ground)
     this.#ports = new PortChooser(context)
     this.#counters = new PortCounters(context.mechanism)
     this.#removals = new Removals(context, store, networks, ground, this.#creating)
@@ -88,8 +91,11 @@ export class Sandboxes {
 
   async #create(options: SandboxOptions, { signal }: Op): Promise<CreatedSandbox> {
     signal?.throwIfAborted()
-    await ownTurn()
-    signal?.throwIfAborted()
+    const turn = ownTurn()
+    if (turn !== undefined) {
+      await turn
+      signal?.throwIfAborted()
+    }
     const cancelOrder = orderNamespace(this.#context.mechanism, this.#networks, options)
     try {
       return await this.#carryOut(sandboxOptions(options), signal)
@@ -103,14 +109,14 @@ export class Sandboxes {
     const creation = this.#creation(valid)
     for (let attempt = 1; ; attempt++) {
       const draft = await creation.draft(signal)
-      const plan = creation.plan(draft)
+      const plan = creation.writtenPlan(draft)
       try {
         const outputs = await this.#context.mechanism.run(plan, signal)
         creation.learn(draft, plan, outputs)
         this.#context.care()
         if (valid.ephemeral) this.#ephemeral.add(valid.name)
         await this.#context.names.ready(withNames(draft.record).map(({ networkId }) => networkId))
-        const made = outputs[plan.findIndex(({ apply }) => apply.op === 'netns.create')] as Identity | undefined
+        const made = outputs.find(isIdentity)
         return await this.#handle({ ...draft.record, phase: 'ready' }, made)
       } catch (error) {
         creation.giveBack(draft, error)
@@ -286,6 +292,7 @@ export class Sandboxes {
     return new Creation({
       context: this.#context,
       ground: this.#ground,
+      forms: this.#forms,
       networks: this.#networks,
       ports: this.#ports,
       process: this.#process,
@@ -361,6 +368,11 @@ export class Sandboxes {
       return { dev: 0n, inode: BigInt(netns.inode ?? 0), cookie: 0n }
     }
   }
+}
+
+/** What was made in a plan that makes one namespace at most. */
+function isIdentity(output: Output): output is Identity {
+  return typeof output === 'object' && 'inode' in output
 }
 
 function isLive({ phase }: SandboxRecord): boolean {

@@ -79,12 +79,12 @@ function deletion(endpoints: readonly EndpointRecord[], where: 'host' | 'sandbox
 
 /** Claims the addresses of an endpoint. */
 export function leaseSteps(layout: Layout, holder: string, endpoint: EndpointRecord): Step[] {
-  return leasesOf(layout, holder, endpoint).map(lease => ({ apply: { ...lease, op: 'claim' }, undo: { ...lease, op: 'release' } }))
+  return leasesOf(layout, holder, endpoint).map(lease => ({ apply: { op: 'claim', ...lease }, undo: { op: 'release', ...lease } }))
 }
 
 /** Gives the addresses of an endpoint back. */
 export function releaseLeases(layout: Layout, holder: string, endpoint: EndpointRecord): Step[] {
-  return leasesOf(layout, holder, endpoint).map(lease => ({ apply: { ...lease, op: 'release' } }))
+  return leasesOf(layout, holder, endpoint).map(lease => ({ apply: { op: 'release', ...lease } }))
 }
 
 /** Where an endpoint's addresses are claimed. */
@@ -95,12 +95,12 @@ export function leasesOf(layout: Layout, holder: string, { networkId, ipv4, ipv6
 /** Claims a host port; a socket of this host that listens there is in the way as well. */
 export function claimPort(layout: Layout, holder: string, port: PortRecord): Step {
   const claim = claimOf(layout, holder, port)
-  return { apply: { ...claim, op: 'port.claim', probe: true }, undo: { ...claim, op: 'port.release' } }
+  return { apply: { op: 'port.claim', probe: true, ...claim }, undo: { op: 'port.release', ...claim } }
 }
 
 /** Gives a host port back. */
 export function releasePort(layout: Layout, holder: string, port: PortRecord): Step {
-  return { apply: { ...claimOf(layout, holder, port), op: 'port.release' } }
+  return { apply: { op: 'port.release', ...claimOf(layout, holder, port) } }
 }
 
 function claimOf(layout: Layout, holder: string, { protocol, hostIp, hostPort }: PortRecord) {
@@ -123,7 +123,7 @@ export function mappings({ endpoints, ports }: Published): PublishedMapping[] {
     const endpoint = publishedEndpoint(endpoints, family)
     const target = endpoint && addressOf(endpoint, family)
     const onLan = endpoints.some(({ lan }) => lan)
-    return target ? [{ ...port, address: target.address, ...(onLan && { onLan }) }] : []
+    return target ? [{ address: target.address, ...port, ...(onLan && { onLan }) }] : []
   })
 }
 

@@ -42,8 +42,8 @@ export function boolean(value: unknown, field: string): boolean {
 
 /** A whole number, both ends included; outside of them a RangeError. */
 export function integer(min: number, max: number): Guard<number> {
+  const expected = `a whole number from ${min} to ${max}`
   return (value, field) => {
-    const expected = `a whole number from ${min} to ${max}`
     if (typeof value !== 'number') throw invalid(field, expected, value)
     if (!Number.isInteger(value) || value < min || value > max) throw invalid(field, expected, value, { range: true })
     return value
@@ -65,19 +65,24 @@ export function array<T>(guard: Guard<T>): Guard<readonly T[]> {
   return (value, field) => {
     if (!Array.isArray(value) || types.isProxy(value)) throw invalid(field, 'an array', value)
     if (value.length > longestArray) throw invalid(field, `an array of at most ${longestArray} elements`, value.length, { range: true })
-    return Array.from({ length: value.length }, (_, i) =>
-      guard(
-        plain(value, i, () => `${field}[${i}]`),
-        `${field}[${i}]`,
-      ),
-    )
+    const elements: T[] = []
+    for (let i = 0; i < value.length; i++) {
+      const path = `${field}[${i}]`
+      elements.push(
+        guard(
+          plain(value, i, () => path),
+          path,
+        ),
+      )
+    }
+    return elements
   }
 }
 
 /** The value of an own data property; a getter could answer something else each time, so it is refused. */
-function plain(owner: object, key: string | number, field: () => string): unknown {
+function plain(owner: object, key: string | number, path: () => string): unknown {
   const property = Object.getOwnPropertyDescriptor(owner, key)
-  if (property?.get || property?.set) throw invalid(field(), 'a plain value', property.get ?? property.set)
+  if (property?.get || property?.set) throw invalid(path(), 'a plain value', property.get ?? property.set)
   return property?.value
 }
 
@@ -126,9 +131,10 @@ export function join(field: string, key: string): string {
  * undefined counts as absent. Arrays, class instances, proxies, getters and symbol keys are refused.
  */
 export function object<const K extends string>(value: unknown, field: string, allowed: readonly K[]): Fields<K> {
+  const known: readonly string[] = allowed
   const values = new Map<string, unknown>()
   for (const [key, entry] of entries(value, field)) {
-    if (!allowed.some(known => known === key)) throw invalid(join(field, key), `a known key (${allowed.join(', ')})`, key)
+    if (!known.includes(key)) throw invalid(join(field, key), `a known key (${allowed.join(', ')})`, key)
     if (entry !== undefined) values.set(key, entry)
   }
   return new Fields<K>(values, field)

@@ -28,8 +28,8 @@ struct Value {
   [[nodiscard]] const Value *Find(std::string_view key) const;
 };
 
-// Members of arrays and objects, in a few large pieces that stay where they are: a plan is read on the main thread, where a few hundred
-// small allocations would be felt.
+// Members of arrays and objects, in a few large pieces that stay where they are: a few hundred small allocations would be felt in
+// every plan.
 using Values = std::vector<std::unique_ptr<Value[]>>;
 
 // A text that has been read. Strings are views of it, their escapes resolved in place.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "binding/read_plan.h"
 #include "binding/write_report.h"
 
 namespace netmode::binding {
@@ -35,10 +36,10 @@ void PlanService::Stop() {
   napi_release_threadsafe_function(wake_, napi_tsfn_abort);
 }
 
-Result<std::uint32_t> PlanService::Run(std::shared_ptr<program::Session> session, std::vector<program::Step> steps, Napi::Function done) {
+Result<std::uint32_t> PlanService::Run(std::shared_ptr<program::Session> session, std::string plan, Napi::Function done) {
   auto job = std::make_shared<program::Job>();
   job->session = std::move(session);
-  job->steps = std::move(steps);
+  job->read = [text = std::move(plan)] { return Read(text); };
   if (auto submitted = Submit(job, done); !submitted) return std::unexpected(submitted.error());
   return job->id;
 }

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <unordered_map>
-#include <vector>
 
 #include "program/pool.h"
 
@@ -20,8 +20,9 @@ class PlanService {
   PlanService(const PlanService &) = delete;
   PlanService &operator=(const PlanService &) = delete;
 
-  // Runs the plan; `done` is called with the report, on the loop. While a plan runs, the process stays alive. Answers its id.
-  [[nodiscard]] Result<std::uint32_t> Run(std::shared_ptr<program::Session> session, std::vector<program::Step> steps, Napi::Function done);
+  // Reads and runs the plan of a JSON text; `done` is called with the report, on the loop. While a plan runs, the process stays alive.
+  // Answers its id.
+  [[nodiscard]] Result<std::uint32_t> Run(std::shared_ptr<program::Session> session, std::string plan, Napi::Function done);
   // Runs something that takes its time on another thread; `done` is called on the loop.
   void RunBeside(std::function<void()> task, Napi::Function done);
   // A namespace like that is made while the plan that will create it is still being drawn up; false: one is being made already.

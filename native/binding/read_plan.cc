@@ -51,7 +51,9 @@ state::ExpectNames ReadExpectNames(Object &object) {
   return op;
 }
 
-state::ExpectUnchanged ReadExpectUnchanged(Object &object) { return {.path = object.String("path"), .text = object.String("text")}; }
+state::ExpectUnchanged ReadExpectUnchanged(Object &object) {
+  return {.path = object.String("path"), .text = object.String("text"), .follow = object.Flag("follow")};
+}
 
 program::SocketOpen ReadSocketOpen(Object &object) {
   return {.ns = object.OptionalString("ns").value_or(""), .request = ReadSocketRequest(object)};
@@ -165,27 +167,26 @@ std::optional<Op> ReadOp(Object &step, const char *key, std::string &bad) {
 
 }  // namespace
 
-ReadPlan Read(std::string text) {
-  ReadPlan read;
+Result<std::vector<program::Step>> Read(std::string text) {
+  const auto malformed = [](const std::string &what) { return Fail(EINVAL, "plan", "malformed plan at " + what); };
   const auto plan = json::Parse(std::move(text));
-  if (!plan || plan->Root().kind != json::Kind::kArray) {
-    read.bad = plan ? "steps" : plan.error().detail;
-    return read;
-  }
-  const auto steps = plan->Root().items;
-  read.steps.reserve(steps.size());
-  for (std::size_t i = 0; i < steps.size() && read.bad.empty(); ++i) {
-    Object step(steps[i]);
-    auto apply = ReadOp(step, "apply", read.bad);
+  if (!plan) return malformed(plan.error().detail);
+  if (plan->Root().kind != json::Kind::kArray) return malformed("steps");
+  std::vector<program::Step> steps;
+  steps.reserve(plan->Root().items.size());
+  for (const json::Value &item : plan->Root().items) {
+    Object step(item);
+    std::string bad;
+    auto apply = ReadOp(step, "apply", bad);
     std::optional<Op> undo;
-    if (apply && step.Has("undo")) undo = ReadOp(step, "undo", read.bad);
+    if (apply && step.Has("undo")) undo = ReadOp(step, "undo", bad);
     const bool journal = step.Flag("journal");
     const program::When when = ReadWhen(step);
-    if (read.bad.empty()) read.bad = step.Bad();
-    if (read.bad.empty()) read.steps.push_back({.apply = std::move(*apply), .undo = std::move(undo), .journal = journal, .when = when});
-    if (!read.bad.empty()) read.bad = "steps[" + std::to_string(i) + "]." + read.bad;
+    if (bad.empty()) bad = step.Bad();
+    if (!bad.empty()) return malformed("steps[" + std::to_string(steps.size()) + "]." + bad);
+    steps.push_back({.apply = std::move(*apply), .undo = std::move(undo), .journal = journal, .when = when});
   }
-  return read;
+  return steps;
 }
 
 }  // namespace netmode::binding

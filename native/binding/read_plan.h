@@ -8,12 +8,7 @@
 
 namespace netmode::binding {
 
-// Nothing wrong: `bad` is empty. Else `bad` says where: "steps[3].apply.link.name".
-struct ReadPlan {
-  std::vector<program::Step> steps;
-  std::string bad;
-};
-// Of the JSON of lib/plan/op.ts's Plan.
-[[nodiscard]] ReadPlan Read(std::string text);
+// Of the JSON of lib/plan/op.ts's Plan. EINVAL where it is none, which says where: "steps[3].apply.link.name".
+[[nodiscard]] Result<std::vector<program::Step>> Read(std::string text);
 
 }  // namespace netmode::binding

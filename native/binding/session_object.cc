@@ -6,7 +6,6 @@
 #include "binding/object.h"
 #include "binding/plan_service.h"
 #include "binding/read_netns.h"
-#include "binding/read_plan.h"
 #include "netns/namespace.h"
 
 namespace netmode::binding {
@@ -62,12 +61,7 @@ Napi::Value SessionObject::Run(const Napi::CallbackInfo &info) {
     Napi::TypeError::New(env, "run(plan, done) takes a plan's JSON and a function").ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  ReadPlan plan = Read(info[0].As<Napi::String>().Utf8Value());
-  if (!plan.bad.empty()) {
-    Napi::TypeError::New(env, "malformed plan at " + plan.bad).ThrowAsJavaScriptException();
-    return env.Undefined();
-  }
-  const auto id = env.GetInstanceData<PlanService>()->Run(session_, std::move(plan.steps), info[1].As<Napi::Function>());
+  const auto id = env.GetInstanceData<PlanService>()->Run(session_, info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::Function>());
   if (!id) {
     Throw(env, id.error());
     return env.Undefined();

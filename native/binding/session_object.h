@@ -21,7 +21,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   [[nodiscard]] std::shared_ptr<program::Session> Opened() const { return session_; }
 
  private:
-  // run(json, done): number. Throws a TypeError naming the field of a malformed plan; nothing has been done then.
+  // run(json, done): number. A malformed plan fails with EINVAL, which names the field; nothing has been done then.
   Napi::Value Run(const Napi::CallbackInfo &info);
   // cancel(id)
   void Cancel(const Napi::CallbackInfo &info);

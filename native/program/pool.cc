@@ -147,6 +147,14 @@ void Pool::Do(const std::shared_ptr<Job> &job) {
 }
 
 void Pool::Carry(const std::shared_ptr<Job> &job) {
+  if (const auto read = std::exchange(job->read, nullptr)) {
+    auto steps = read();
+    if (!steps) {
+      job->report.failure = Trouble{.step = 0, .error = std::move(steps.error())};
+      return Tell(job);
+    }
+    job->steps = std::move(*steps);
+  }
   const auto beside = [this, session = job->session](std::function<void()> task) {
     auto other = std::make_shared<Job>();
     other->session = session;

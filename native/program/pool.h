@@ -28,6 +28,7 @@ struct Job {
   std::uint32_t id = 0;
   std::shared_ptr<Session> session;
   std::function<void()> task;                                  // instead of the steps
+  std::function<Result<std::vector<Step>>()> read;             // gives the steps, on the job's own thread
   std::optional<std::chrono::steady_clock::time_point> apart;  // when its thread was told to keep away from the one that asked
   std::vector<Step> steps;
   std::atomic<bool> cancelled = false;

@@ -44,7 +44,7 @@ Result<void> Run(const ExpectNames &op) {
 }
 
 Result<void> Run(const ExpectUnchanged &op) {
-  const UniqueFd file(open(op.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const UniqueFd file(open(op.path.c_str(), O_RDONLY | O_CLOEXEC | (op.follow ? 0 : O_NOFOLLOW)));
   if (!file.Valid()) return FailErrno("open", op.path);
   std::string text(op.text.size() + 1, '\0');  // one more, to notice a longer file
   std::size_t size = 0;

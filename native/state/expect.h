@@ -18,6 +18,7 @@ struct ExpectNames {
 struct ExpectUnchanged {
   std::string path;
   std::string text;
+  bool follow = false;  // a symbolic link
 };
 
 // EEXIST if there is anything at the path.

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 
 import { Firewall } from '../../lib/firewall/firewall.js'
 import { HostResolver } from '../../lib/sandbox/files.js'
-import { type Reserved, TakePlan } from '../../lib/sandbox/pool-plans.js'
+import { type Reserved, takeForm } from '../../lib/sandbox/pool-plans.js'
 import { Layout } from '../../lib/state/layout.js'
 import type { EndpointRecord, SandboxRecord } from '../../lib/state/records.js'
 
@@ -70,7 +70,7 @@ test.each<[string, string, Partial<SandboxRecord>]>([
     },
   ],
 ])('with %s', (_, name, more) => {
-  const { text, steps } = new TakePlan(ground, reserved).for(record(name, more))
+  const { text, steps } = takeForm(ground, reserved).fill(record(name, more))
   expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(steps())))
   expect(text).not.toContain('\\u0001"},') // the place of the name
   expect(steps().at(-1)?.apply).toEqual({
@@ -81,7 +81,7 @@ test.each<[string, string, Partial<SandboxRecord>]>([
 })
 
 test('for one after the other, each by its own name', () => {
-  const plan = new TakePlan(ground, reserved)
-  const [first, second] = ['first', 'second'].map(name => plan.for(record(name)).text)
+  const plan = takeForm(ground, reserved)
+  const [first, second] = ['first', 'second'].map(name => plan.fill(record(name)).text)
   expect(second).toBe(first?.replaceAll('first', 'second'))
 })

@@ -37,7 +37,7 @@ function call(which: number): void {
     () => new KernelMechanism(netns),
     () => mechanism.watch({ kinds: ['link'] }, () => {}).close(),
     () => void mechanism.run([{ apply: { op: 'sysctl.get', key: 'net/ipv4/ip_forward' } }]),
-    () => mechanism.order({ settings: [] })(),
+    () => mechanism.order(JSON.stringify({ name: '', slot: '', settings: [] }))(),
   ]
   const one = calls[which % calls.length] as () => void
   parentPort?.postMessage('calling')
