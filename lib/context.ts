@@ -12,8 +12,8 @@ export interface BridgeFilter {
 
 /** What the makers of endpoints need to know of the name service. */
 export interface Names {
-  /** Resolves when sandboxes of these networks (ids) are answered, or can't be. */
-  ready(networkIds: readonly string[]): Promise<void>
+  /** Resolves when sandboxes of these networks (ids) are answered, or can't be; undefined: they are. */
+  ready(networkIds: readonly string[]): Promise<void> | undefined
 }
 
 export interface Context {

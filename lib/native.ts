@@ -61,7 +61,8 @@ export type Output =
 export interface Report {
   readonly outputs: readonly Output[]
   readonly failure?: Trouble
-  readonly undo: readonly Trouble[]
+  /** Beside `failure`. */
+  readonly undo?: readonly Trouble[]
 }
 
 /** A host namespace that plans work from. */

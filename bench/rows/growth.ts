@@ -7,6 +7,8 @@ import { Yardstick } from '../yardstick.js'
 
 /** Sandboxes that are there. */
 export const sizes = [1, 100, 900] as const
+/** Creates before all others, as in the row before it. */
+export const warmCreates = 2000
 /** Milliseconds after each sample, in which the kernel takes the namespace apart. */
 export const rest = 20
 
@@ -46,6 +48,7 @@ export const growth: Row = {
   timely: true,
   async measure(scale: Scale): Promise<Result> {
     await using ground = await Ground.open()
+    await ground.warmUp(scale.samples(warmCreates))
     await using yardstick = await Yardstick.on(ground)
     using floor = await Floor.start(ground.network)
     const all: Figure[] = []

@@ -6,7 +6,7 @@ import { Missing, type Peer, siteOf } from '../peers/peer.js'
 import { Floor } from '../rivals.js'
 import { type Bar, barOf, type Figure, figures, type Result, type Row, type Scale } from '../row.js'
 import { Yardstick } from '../yardstick.js'
-import { bareRival, ownRival, planRival, rest, sizes } from './growth.js'
+import { bareRival, ownRival, planRival, rest, sizes, warmCreates } from './growth.js'
 
 export const peers: Row = {
   name: 'peers',
@@ -15,6 +15,7 @@ export const peers: Row = {
   async measure(scale: Scale): Promise<Result> {
     if (!scale.peers) return { figures: [], bars: [], notes: ['not asked for'] }
     await using ground = await Ground.open()
+    await ground.warmUp(scale.samples(warmCreates))
     await using yardstick = await Yardstick.on(ground)
     using floor = await Floor.start(ground.network)
     const notes: string[] = []

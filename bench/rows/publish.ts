@@ -1,9 +1,13 @@
 /** A port of a live sandbox, published and taken back, with few and with many others published. */
+import type { Sandbox } from '../../lib/index.js'
+import type { Plan, Step } from '../../lib/plan/op.js'
+import { type PortRequest, parsePublish } from '../../lib/sandbox/port-grammar.js'
 import { alternate, clock, type Rival } from '../alternate.js'
 import { NativeTrips } from '../empty-trip.js'
 import { Ground } from '../ground.js'
 import { dnatRule, match, ranges } from '../lab.js'
 import { LastTrip } from '../last-trip.js'
+import { Floor } from '../rivals.js'
 import { type Bar, type Figure, figures, median, type Result, type Row, type Scale } from '../row.js'
 import { feed, find, sh } from '../shell.js'
 
@@ -28,6 +32,45 @@ function iptablesRivals(address: string): readonly Rival[] {
       },
     },
   ]
+}
+
+/**
+ * What is left of a publish if nobody else may be at work and nothing may break off: the port is claimed, its elements are one transaction,
+ * and the record is replaced once. Run by the native program, without JavaScript, without a way to a thread and back.
+ */
+class LeastPublish implements Rival, Disposable {
+  readonly who = 'the least of it, natively: claim, transaction, one record'
+  readonly #floor: Floor
+  readonly #there: string
+  readonly #back: string
+
+  private constructor(floor: Floor, there: Plan, back: Plan) {
+    this.#floor = floor
+    this.#there = JSON.stringify(there)
+    this.#back = JSON.stringify(back)
+  }
+
+  static async start({ host, network }: Ground, { name }: Sandbox): Promise<LeastPublish> {
+    const planner = host.sandboxes as unknown as { publishPlan(name: string, requests: readonly PortRequest[]): Promise<Plan> }
+    const plan = await planner.publishPlan(name, parsePublish(port))
+    const isPart = ({ apply: { op } }: Step) => op === 'port.claim' || op === 'nft.element.add'
+    const record = plan.findLast(({ apply }) => apply.op === 'file.write')
+    const there = [...plan.filter(isPart), ...(record ? [record] : [])]
+    const undo = plan.filter(step => isPart(step) || step.journal).flatMap(step => (step.undo ? [{ apply: step.undo }] : []))
+    return new LeastPublish(await Floor.start(network), there, undo)
+  }
+
+  measure(): Promise<number> {
+    return this.#floor.ask('full', this.#there)
+  }
+
+  async clear(): Promise<void> {
+    await this.#floor.ask('full', this.#back)
+  }
+
+  [Symbol.dispose](): void {
+    this.#floor[Symbol.dispose]()
+  }
 }
 
 export const publish: Row = {
@@ -61,16 +104,18 @@ export const publish: Row = {
       },
       clear: async () => void (await web.unpublish(port)),
     }
+    using least = await LeastPublish.start(ground, web)
     const all: Figure[] = []
     const bars: Bar[] = []
     const compare = async (title: string, beside: number, peers: readonly Rival[] = []) => {
-      // The peers' programs leave cold caches behind: they have rounds of their own.
+      // Other programs leave cold caches behind: they have rounds of their own.
       const [trip, ...mine] = await alternate([...own, tripOfPlan], { rounds: scale.samples(1000), warmup: scale.samples(50) })
       if (!trip) return []
+      const natively = await alternate([least], { rounds: scale.samples(300), warmup: scale.samples(50) })
       const theirs = await alternate(peers, { rounds: scale.samples(30) })
       all.push(
         ...figures(
-          [trip, ...mine, ...theirs].map(one => ({ ...one, who: `${one.who}${title}` })),
+          [trip, ...mine, ...natively, ...theirs].map(one => ({ ...one, who: `${one.who}${title}` })),
           { beside },
         ),
       )

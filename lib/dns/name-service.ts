@@ -79,10 +79,15 @@ export class NameService implements Public {
 
   /**
    * Resolves when the questions of sandboxes on these networks are answered, as far as that is up to us: a sandbox that was made is
-   * made, with names or without. Never rejects.
+   * made, with names or without. Never rejects. undefined: they are.
    */
-  async ready(networkIds: readonly string[]): Promise<void> {
-    if (networkIds.length === 0 || !this.#startsByItself) return
+  ready(networkIds: readonly string[]): Promise<void> | undefined {
+    const server = this.#server
+    const areServed = server !== undefined && networkIds.every(id => server.serves(id))
+    return networkIds.length === 0 || areServed || !this.#startsByItself ? undefined : this.#getReady(networkIds)
+  }
+
+  async #getReady(networkIds: readonly string[]): Promise<void> {
     try {
       await this.#start()
       const server = this.#server

@@ -5,7 +5,7 @@ import type { Filter, Network, NetworkInfo, NetworkOptions, Op } from '../contra
 import { errnoName, fail, isNetmodeError } from '../errors.js'
 import type { Firewall } from '../firewall/firewall.js'
 import type { Link } from '../plan/kernel-objects.js'
-import { PlanFailure, stepsOf, type WrittenPlan } from '../plan/mechanism.js'
+import { PlanFailure } from '../plan/mechanism.js'
 import type { Plan, Step } from '../plan/op.js'
 import { changedMeanwhile, translate } from '../plan/translate.js'
 import { lockRoot } from '../state/lock.js'
@@ -203,10 +203,9 @@ export class Networks {
   }
 
   /** A plan with `missingSteps` has gone through. */
-  learn(networks: readonly KnownNetwork[], plan: Plan | WrittenPlan, outputs: readonly unknown[]): void {
+  learn(networks: readonly KnownNetwork[], plan: Plan, outputs: readonly unknown[]): void {
     if (networks.some(({ record }) => driverOf(record).usesFirewall(record))) this.#firewall.made()
-    for (const network of networks)
-      if (network.record.phase === 'creating') this.made(network, deviceIndex(stepsOf(plan), outputs, network.record))
+    for (const network of networks) if (network.record.phase === 'creating') this.made(network, deviceIndex(plan, outputs, network.record))
   }
 
   /** Record, leases folder, device: everything that makes a network, inside of a plan that holds the lock. */

@@ -153,8 +153,9 @@ export class KernelMechanism implements Mechanism {
     try {
       const report = await trip
       if (report.failure === undefined) return report.outputs
-      const failure = new PlanFailure(stepsOf(plan), report.failure, report.undo)
-      if (signal?.aborted && report.undo.length === 0) throw rejection(failure.failure, signal)
+      const { failure: trouble, undo = [] } = report
+      const failure = new PlanFailure(stepsOf(plan), trouble, undo)
+      if (signal?.aborted && undo.length === 0) throw rejection(failure.failure, signal)
       throw failure
     } finally {
       this.#underWay.delete(trip)

@@ -128,7 +128,8 @@ export class Creation {
 
   /** A plan has gone through: what it made is known now. */
   learn({ networks }: Draft, plan: Plan | WrittenPlan, outputs: readonly unknown[]): void {
-    this.#networks.learn(networks, plan, outputs)
+    // A plan that was written has found all that it needs made.
+    if (!('text' in plan)) this.#networks.learn(networks, plan, outputs)
   }
 
   /** Frees what a draft that came to nothing has taken for itself. */

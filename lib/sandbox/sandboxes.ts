@@ -115,9 +115,11 @@ export class Sandboxes {
         creation.learn(draft, plan, outputs)
         this.#context.care()
         if (valid.ephemeral) this.#ephemeral.add(valid.name)
-        await this.#context.names.ready(withNames(draft.record).map(({ networkId }) => networkId))
+        const getReady = this.#context.names.ready(withNames(draft.record).map(({ networkId }) => networkId))
+        if (getReady !== undefined) await getReady
+        const record: SandboxRecord = { ...draft.record, phase: 'ready' }
         const made = outputs.find(isIdentity)
-        return await this.#handle({ ...draft.record, phase: 'ready' }, made)
+        return made === undefined ? await this.#handle(record) : this.#handleOf(record, made)
       } catch (error) {
         creation.giveBack(draft, error)
         if (attempt === attempts || !(await creation.canRetry(error, draft))) throw translate(error, signal)
@@ -313,7 +315,11 @@ export class Sandboxes {
   }
 
   async #handle(record: SandboxRecord, identity?: Identity): Promise<CreatedSandbox> {
-    return new SandboxHandle(record, identity ?? (await this.#identity(record)), this, this.#context) as unknown as CreatedSandbox
+    return this.#handleOf(record, identity ?? (await this.#identity(record)))
+  }
+
+  #handleOf(record: SandboxRecord, identity: Identity): CreatedSandbox {
+    return new SandboxHandle(record, identity, this, this.#context) as unknown as CreatedSandbox
   }
 
   /** Asked for only where something else is at a path than at the last time. */

@@ -76,15 +76,20 @@ void SessionObject::Cancel(const Napi::CallbackInfo &info) {
 Napi::Value SessionObject::Order(const Napi::CallbackInfo &info) {
   const Napi::Env env = info.Env();
   if (session_ == nullptr || !info[0].IsString()) return Napi::Boolean::New(env, false);
-  const auto text = json::Parse(info[0].As<Napi::String>().Utf8Value());
-  const json::Value nothing;
-  Object object(text ? text->Root() : nothing);
-  netns::NetnsCreate like = ReadNetnsCreate(object);
-  if (!object.Bad().empty()) {
-    Napi::TypeError::New(env, "malformed order at " + object.Bad()).ThrowAsJavaScriptException();
-    return env.Undefined();
+  std::string order = info[0].As<Napi::String>().Utf8Value();
+  if (order != last_order_) {
+    const auto text = json::Parse(order);
+    const json::Value nothing;
+    Object object(text ? text->Root() : nothing);
+    netns::NetnsCreate like = ReadNetnsCreate(object);
+    if (!object.Bad().empty()) {
+      Napi::TypeError::New(env, "malformed order at " + object.Bad()).ThrowAsJavaScriptException();
+      return env.Undefined();
+    }
+    last_order_ = std::move(order);
+    last_like_ = std::move(like);
   }
-  return Napi::Boolean::New(env, env.GetInstanceData<PlanService>()->Order(session_, std::move(like)));
+  return Napi::Boolean::New(env, env.GetInstanceData<PlanService>()->Order(session_, last_like_));
 }
 
 void SessionObject::CancelOrder(const Napi::CallbackInfo &) {

@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <string>
 
 #include "program/session.h"
 
@@ -33,6 +34,9 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   void Close(const Napi::CallbackInfo &info);
 
   std::shared_ptr<program::Session> session_;
+  // Mostly the same again: read once.
+  std::string last_order_;
+  netns::NetnsCreate last_like_;
 };
 
 }  // namespace netmode::binding

@@ -91,7 +91,8 @@ Napi::Object Write(Napi::Env env, const program::Report &report) {
     outputs.Set(static_cast<std::uint32_t>(i), std::visit(OutputWriter{env}, report.outputs[i]));
   }
   object.Set("outputs", outputs);
-  if (report.failure) object.Set("failure", WriteTrouble(env, *report.failure));
+  if (!report.failure) return object;
+  object.Set("failure", WriteTrouble(env, *report.failure));
   Napi::Array undo = Napi::Array::New(env, report.undo.size());
   for (std::size_t i = 0; i < report.undo.size(); ++i) undo.Set(static_cast<std::uint32_t>(i), WriteTrouble(env, report.undo[i]));
   object.Set("undo", undo);
