@@ -57,7 +57,7 @@ function create(growth: Result | undefined, peers: Result | undefined): Chart | 
 
 function publish(result: Result | undefined): Chart | undefined {
   if (!result) return undefined
-  const figures = result.figures.filter(({ who }) => !who.includes('of its own') && !who.includes('trip'))
+  const figures = result.figures.filter(({ who }) => !/of its own|trip|least/.test(who))
   const sizes = [...new Set(figures.map(({ beside }) => beside))]
   const lines = [...new Set(figures.map(({ who }) => who))].map(
     (who): Line => ({
