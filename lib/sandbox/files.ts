@@ -47,7 +47,9 @@ export class HostResolver {
 
   #read(stamp: string): void {
     this.#stamp = stamp
-    const files = (isSystemdStub(read(hostFile) ?? '') ? [hostFile, stubResolvConf] : [hostFile]).map(path => ({ path, text: read(path) }))
+    const own = read(hostFile)
+    const files = [{ path: hostFile, text: own }]
+    if (isSystemdStub(own ?? '')) files.push({ path: stubResolvConf, text: read(stubResolvConf) })
     this.#text = files.at(-1)?.text ?? ''
     const isComparable = files.every(({ text }) => text !== undefined && !text.includes(noCharacter))
     this.#expectations = isComparable
