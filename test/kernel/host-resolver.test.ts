@@ -1,7 +1,7 @@
 /** The host's resolv.conf is that of the moment, though plans of creates are written once and filled in. */
 import { cp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect } from 'vitest'
-import type { Host } from '../../lib/index.js'
+import type { Host, SandboxPool } from '../../lib/index.js'
 import { open } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
@@ -28,9 +28,9 @@ afterEach(async () => {
   await rm('/run/etc', { recursive: true })
 })
 
-/** What a new sandbox has for name servers. */
-async function serversOf(name: string): Promise<string> {
-  await host.sandboxes.create({ name, network: 'lan' })
+/** What a new sandbox has for name servers; made, unless it is taken from a pool. */
+async function serversOf(name: string, pool?: SandboxPool): Promise<string> {
+  await (pool === undefined ? host.sandboxes.create({ name, network: 'lan' }) : pool.take({ name }))
   const text = await readFile(`${machine.stateDir}/sandboxes/${name}/resolv.conf`, 'utf8')
   return [...text.matchAll(/nameserver (\S+)/g)].map(([, server]) => server).join()
 }
@@ -83,4 +83,17 @@ test('replaced again and again while many are made: each has one of them, whole,
   for (const one of found) expect(one).toMatch(/^10\.9\.0\.1,192\.0\.2\.\d+$/)
   await replace('192.0.2.250')
   expect(await servers('last')).toEqual(thrice('10.9.0.1,192.0.2.250'))
+})
+
+test('what is taken from a pool has the one of the moment in which it is taken', async () => {
+  await writeFile(file, 'nameserver 192.0.2.1\n')
+  await using pool = await host.sandboxes.pool({ size: 4, network: 'lan' })
+  expect(await serversOf('first', pool)).toBe('10.9.0.1,192.0.2.1')
+  await writeFile(file, 'nameserver 192.0.2.2\n')
+  expect(await serversOf('second', pool)).toBe('10.9.0.1,192.0.2.2')
+  expect(await serversOf('third', pool)).toBe('10.9.0.1,192.0.2.2')
+  await rm(file)
+  expect(await serversOf('fourth', pool)).toBe('10.9.0.1')
+  await writeFile(file, 'nameserver 192.0.2.3\n')
+  expect(await Promise.all(['fifth', 'sixth', 'seventh'].map(name => serversOf(name, pool)))).toEqual(thrice('10.9.0.1,192.0.2.3'))
 })
