@@ -1,4 +1,5 @@
-// read_plan: a plan, from its text to structs. No N-API here and in what it uses: the benchmarks' programs read plans too.
+// read_plan: a plan, from its text to structs. No N-API here and in what it uses: it is done on the threads of the pool, and the
+// benchmarks' programs read plans too.
 #pragma once
 
 #include <string>

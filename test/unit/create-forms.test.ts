@@ -13,23 +13,7 @@ import { createPlan } from '../../lib/sandbox/plans.js'
 import { Layout } from '../../lib/state/layout.js'
 import type { NetworkRecord, PortRecord, SandboxRecord } from '../../lib/state/records.js'
 import { sandboxOptions } from '../../lib/validate/sandbox-options.js'
-
-const lan: NetworkRecord = {
-  version: 1,
-  id: 'a'.repeat(64),
-  name: 'lan',
-  phase: 'ready',
-  driver: 'bridge',
-  device: 'nm-lan',
-  mac: '02:00:00:00:00:01',
-  mtu: 1500,
-  subnets: [{ subnet: '10.9.0.0/24', gateway: '10.9.0.1' }],
-  internal: false,
-  icc: true,
-  masquerade: true,
-  labels: {},
-  created: '2026-01-01T00:00:00.000Z',
-}
+import { lan } from '../setup/records.js'
 
 const ground = {
   layout: new Layout('/run/state'),

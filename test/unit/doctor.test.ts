@@ -2,24 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import { findingsOf } from '../../lib/doctor/doctor.js'
 import type { Facts } from '../../lib/doctor/facts.js'
-import type { NetworkRecord } from '../../lib/state/records.js'
+import { lan } from '../setup/records.js'
 
-const lan: NetworkRecord = {
-  version: 1,
-  id: 'a'.repeat(64),
-  name: 'lan',
-  phase: 'ready',
-  driver: 'bridge',
-  device: 'br-lan',
-  mac: '02:00:00:00:00:01',
-  mtu: 1500,
-  subnets: [{ subnet: '10.9.0.0/24', gateway: '10.9.0.1' }],
-  icc: true,
-  internal: false,
-  masquerade: true,
-  labels: {},
-  created: '2026-01-01T00:00:00.000Z',
-}
 const well: Facts = {
   networks: [lan],
   sandboxes: [],
