@@ -18,9 +18,11 @@ constexpr int kBufferSize = 1 << 20;              // bytes asked for at opening;
 constexpr std::size_t kFirstReceive = 32 << 10;   // bytes; the kernel makes no dump chunk larger unless one object needs it
 constexpr std::size_t kLargestReceive = 1 << 20;  // bytes
 constexpr std::size_t kSendOverhead = 32;         // bytes that af_netlink keeps off SO_SNDBUF
-constexpr std::size_t kAckCost = 1280;            // bytes of SO_RCVBUF that an ack takes (its skb, not its text)
-constexpr std::size_t kReplyCost = 8 << 10;       // the same for an echo or a GET reply with its ack
-constexpr int kAnswerTimeout = 10'000;            // milliseconds; the answer is there when sendmsg returns, so this is for the worst
+constexpr std::size_t kSmallBytes = 2 << 10;  // a batch of no more, and of no more messages, fits the buffers that a socket is born with
+constexpr std::size_t kSmallCount = 8;
+constexpr std::size_t kAckCost = 1280;       // bytes of SO_RCVBUF that an ack takes (its skb, not its text)
+constexpr std::size_t kReplyCost = 8 << 10;  // the same for an echo or a GET reply with its ack
+constexpr int kAnswerTimeout = 10'000;       // milliseconds; the answer is there when sendmsg returns, so this is for the worst
 constexpr int kDumpAttempts = 16;
 constexpr std::chrono::milliseconds kDumpTime{500};
 
@@ -56,12 +58,17 @@ Result<Socket> Socket::Open(int protocol) {
   for (const int option : {NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK}) {
     if (setsockopt(fd.Get(), SOL_NETLINK, option, &on, sizeof on) < 0 && errno != ENOPROTOOPT) return FailErrno("setsockopt");
   }
-  SetBuffer(fd.Get(), SO_RCVBUFFORCE, SO_RCVBUF, kBufferSize);
   Socket opened(std::move(fd), protocol);
-  opened.receive_limit_ = static_cast<std::size_t>(GetOption(opened.Fd(), SO_RCVBUF));
-  opened.send_limit_ = static_cast<std::size_t>(GetOption(opened.Fd(), SO_SNDBUF));
   opened.GrowReceive(kFirstReceive);
   return opened;
+}
+
+// Behind the small batches: many a socket never sends another.
+void Socket::Widen() {
+  if (receive_limit_ != 0) return;
+  SetBuffer(Fd(), SO_RCVBUFFORCE, SO_RCVBUF, kBufferSize);
+  receive_limit_ = static_cast<std::size_t>(GetOption(Fd(), SO_RCVBUF));
+  send_limit_ = static_cast<std::size_t>(GetOption(Fd(), SO_SNDBUF));
 }
 
 Result<std::vector<Failure>> Socket::Execute(Batch &batch, const OnReply &on_reply) {
@@ -80,6 +87,8 @@ Result<std::vector<Failure>> Socket::Execute(Batch &batch, const OnReply &on_rep
 // Where the run that begins at `first` has to end for its bytes to fit the send buffer and its answers the receive buffer.
 std::size_t Socket::ChunkEnd(Batch &batch, std::size_t first, bool replies_wanted) {
   const std::vector<Batch::Entry> &entries = batch.Entries();
+  if (batch.Buffer().size() <= kSmallBytes && entries.size() <= kSmallCount) return entries.size();
+  Widen();
   const bool transaction = protocol_ == NETLINK_NETFILTER;
   std::size_t cut = first;  // the last place where the tag changes: messages of one op stay in one sendmsg
   std::size_t answers = 0;
@@ -133,6 +142,7 @@ Result<void> Socket::SendAndCollect(Batch &batch, std::size_t first, std::size_t
 
 Result<void> Socket::Dump(Batch &request, const OnMessage &on_message, const std::function<void()> &restart, WhenDisturbed when) {
   if (request.Entries().size() != 1) return Fail(EINVAL, "netlink.dump", "a dump is one message");
+  Widen();
   // A number of attempts is no measure: a short list is interrupted seldom, and a long one takes a moment between two changes.
   const auto deadline = std::chrono::steady_clock::now() + kDumpTime;
   for (int attempt = 1;; ++attempt) {

@@ -64,6 +64,7 @@ class Socket {
   enum class Course { kWhole, kDisturbed, kTorn };
   [[nodiscard]] Result<Course> DumpOnce(Batch &request, const OnMessage &on_message);
   [[nodiscard]] std::size_t ChunkEnd(Batch &batch, std::size_t first, bool replies_wanted);
+  void Widen();
   void GrowBuffers(std::size_t send, std::size_t receive);
   void GrowReceive(std::size_t size);
   [[nodiscard]] Result<void> Send(Bytes bytes);
@@ -75,8 +76,8 @@ class Socket {
   UniqueFd fd_;
   int protocol_;
   std::uint32_t sequence_ = 0;
-  std::size_t send_limit_ = 0;     // SO_SNDBUF, bytes
-  std::size_t receive_limit_ = 0;  // SO_RCVBUF, bytes
+  std::size_t send_limit_ = 0;     // SO_SNDBUF, bytes; 0: not asked for yet
+  std::size_t receive_limit_ = 0;  // SO_RCVBUF, likewise
   std::unique_ptr<std::byte[]> receive_;
   std::size_t receive_size_ = 0;
 };

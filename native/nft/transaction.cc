@@ -184,7 +184,8 @@ Result<std::vector<Transaction::Refusal>> Transaction::Collect(int fd, std::uint
   std::optional<Error> whole;
   bool overflowed = false;
   bool answered = false;
-  for (;;) {
+  bool ended = false;
+  while (!ended) {
     const auto size = Receive(fd, room_, overflowed);
     if (!size) return std::unexpected(size.error());
     if (*size == 0) break;
@@ -194,6 +195,7 @@ Result<std::vector<Transaction::Refusal>> Transaction::Collect(int fd, std::uint
       auto error = netlink::ParseVerdict(message);
       if (!error) {
         answered = answered || place >= count;
+        ended = place > count;
       } else if (place == 0 || place == count + 1) {
         // The commit itself, or the right to try, was refused: told with BEGIN's number.
         whole = std::move(error);

@@ -440,9 +440,10 @@ Result<netlink::Socket *> Runner::Open(const std::string &slot, int protocol, st
     place = places_.try_emplace(kHost).first;
   }
   auto &kept = place->second.*which;
+  if (!kept && slot.empty()) kept = session_.Take(protocol);
   if (!kept) {
     if (auto entered = Enter(slot); !entered) return std::unexpected(entered.error());
-    auto socket = slot.empty() ? session_.Take(protocol) : netlink::Socket::Open(protocol);
+    auto socket = netlink::Socket::Open(protocol);
     if (!socket) return std::unexpected(socket.error());
     kept.emplace(std::move(*socket));
   }

@@ -14,17 +14,13 @@ constexpr std::size_t kMostKept = 4;
 
 }  // namespace
 
-Result<netlink::Socket> Session::Take(int protocol) {
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = std::ranges::find(kept_, protocol, &KeptSocket::protocol);
-    if (found != kept_.end()) {
-      netlink::Socket socket = std::move(found->socket);
-      kept_.erase(found);
-      return socket;
-    }
-  }
-  return netlink::Socket::Open(protocol);
+std::optional<netlink::Socket> Session::Take(int protocol) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find(kept_, protocol, &KeptSocket::protocol);
+  if (found == kept_.end()) return std::nullopt;
+  netlink::Socket socket = std::move(found->socket);
+  kept_.erase(found);
+  return socket;
 }
 
 void Session::GiveBack(int protocol, netlink::Socket socket) {

@@ -28,8 +28,8 @@ class Session {
   // Ready when nobody has the session any more, and all that it kept is closed.
   [[nodiscard]] std::shared_future<void> Gone() { return end_.gone.get_future().share(); }
 
-  // Takes a kept socket of the protocol, or opens one: the calling thread must be in the host namespace. Give it back after use.
-  [[nodiscard]] Result<netlink::Socket> Take(int protocol);
+  // Takes a kept socket of the protocol, if there is one. Give it, or one that was opened in the host namespace, back after use.
+  [[nodiscard]] std::optional<netlink::Socket> Take(int protocol);
   void GiveBack(int protocol, netlink::Socket socket);
 
   // Takes a kept descriptor of a folder, if there is one. Give it back without its lock.
