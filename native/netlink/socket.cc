@@ -63,7 +63,7 @@ Result<Socket> Socket::Open(int protocol) {
   return opened;
 }
 
-// Behind the small batches: many a socket never sends another.
+// Makes room, and finds out how much there is. Not at once: many a socket never has more to do than one small batch.
 void Socket::Widen() {
   if (receive_limit_ != 0) return;
   SetBuffer(Fd(), SO_RCVBUFFORCE, SO_RCVBUF, kBufferSize);

@@ -124,6 +124,11 @@ void Runner::Behind() {
   session_.Sysctls().Renew();
 }
 
+void Runner::BringHome() {
+  static_cast<void>(netns::GoHome(session_.Home()));  // a failure shows in netns::Stranded()
+  inside_ = kHost;
+}
+
 void Runner::GoHome() {
   // A failure shows in netns::Stranded().
   if (inside_ && !inside_->empty()) static_cast<void>(netns::GoHome(session_.Home()));

@@ -49,8 +49,11 @@ Result<Output> Runner::Do(const netns::NetnsCreate &op) {
   auto fresh = op.name ? session_.TakeOrdered(op) : std::nullopt;
   if (!fresh) {
     auto made = MakeFresh(op, session_.Home(), session_.Sysctls());
+    if (!made) {
+      BringHome();
+      return std::unexpected(std::move(made.error()));
+    }
     inside_ = kHost;
-    if (!made) return std::unexpected(std::move(made.error()));
     fresh = std::move(*made);
   }
   if (op.name) {
@@ -85,8 +88,11 @@ Result<Output> Runner::Do(const netns::NetnsIdentify &op) {
   const auto fd = NamespaceFd(op.ns);
   if (!fd) return std::unexpected(fd.error());
   auto identity = netns::Identify(*fd, session_.Home());
+  if (!identity) {
+    BringHome();
+    return std::unexpected(std::move(identity.error()));
+  }
   inside_ = kHost;
-  if (!identity) return std::unexpected(identity.error());
   return Output{*identity};
 }
 
@@ -155,10 +161,10 @@ Result<Output> Runner::Do(const SocketOpen &op) {
 }
 
 Result<Output> Runner::Do(const Survey &op) {
+  if (auto entered = Enter(kHost); !entered) return std::unexpected(entered.error());
   const auto host = Rtnl(kHost);
   if (!host) return std::unexpected(host.error());
   auto seen = Look(op, **host, session_.Home(), *this);
-  inside_ = kHost;
   if (!seen) return std::unexpected(std::move(seen.error()));
   return Output{std::move(*seen)};
 }

@@ -1,10 +1,17 @@
 // The runner and the pool: order, undo, cancellation, and many plans at once (run under ThreadSanitizer as well).
 #include <doctest/doctest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
+#include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <semaphore>
@@ -186,6 +193,51 @@ Report Create(Session &session, const std::string &name) {
 std::uint64_t InodeOf(const Report &report) {
   REQUIRE_FALSE(report.failure);
   return std::get<netns::Identity>(report.outputs.front()).inode;
+}
+
+// A setting that each namespace has for itself.
+constexpr char kKey[] = "net/core/somaxconn";
+
+Op Set(const std::string &value) {
+  return {.name = "sysctl.set", .verb = Immediate{netns::SysctlSet{.ns = {}, .key = kKey, .value = value}}};
+}
+
+// From now on the calling thread can make no namespace.
+void ForbidUnshare() {
+  std::array<sock_filter, 4> code{{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                                   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_unshare, 0, 1),
+                                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSPC), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)}};
+  const sock_fprog filter{.len = code.size(), .filter = code.data()};
+  REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+  REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+}
+
+TEST_CASE("a plan works at home wherever the last one has left the thread") {
+  const test::PrivateWorld world;
+  const auto session = OpenSession();
+  const Step list{.apply = {.name = "link.list", .verb = Immediate{rtnl::LinkList{}}}, .undo = std::nullopt};
+  REQUIRE_FALSE(Run(*session, {list}).failure);  // a socket is kept
+  std::string before;
+  std::thread([&] {
+    REQUIRE(unshare(CLONE_NEWNET) == 0);
+    before = netns::ReadSysctl(kKey).value();
+    const Step survey{.apply = {.name = "survey", .verb = Immediate{Survey{}}}, .undo = std::nullopt};
+    REQUIRE_FALSE(Run(*session, {survey, {.apply = Set("77"), .undo = std::nullopt}}).failure);
+  }).join();
+  CHECK(netns::ReadSysctl(kKey).value() == "77");
+
+  std::thread([&] {
+    REQUIRE(unshare(CLONE_NEWNET) == 0);
+    const auto elsewhere = netns::OpenCurrent();
+    ForbidUnshare();
+    const Op create{.name = "netns.create", .verb = Immediate{netns::NetnsCreate{.name = {}, .slot = "new"}}};
+    const Report report = Run(*session, {{.apply = MakeFolder(kFolder), .undo = Set("78")}, {.apply = create, .undo = std::nullopt}});
+    CHECK(report.failure->error.code == ENOSPC);
+    CHECK(report.undo.empty());
+    REQUIRE(setns(elsewhere->Get(), CLONE_NEWNET) == 0);
+    CHECK(netns::ReadSysctl(kKey).value() == before);
+  }).join();
+  CHECK(netns::ReadSysctl(kKey).value() == "78");
 }
 
 TEST_CASE("a namespace that was ordered is the one that the next plan names") {
