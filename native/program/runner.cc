@@ -124,8 +124,8 @@ void Runner::Behind() {
   session_.Sysctls().Renew();
 }
 
-void Runner::BringHome() {
-  static_cast<void>(netns::GoHome(session_.Home()));  // a failure shows in netns::Stranded()
+void Runner::BeHome(bool done) {
+  if (!done) static_cast<void>(netns::GoHome(session_.Home()));  // a failure shows in netns::Stranded()
   inside_ = kHost;
 }
 

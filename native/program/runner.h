@@ -101,8 +101,8 @@ class Runner final : public rtnl::Names {
   void Settle(std::size_t step, const Op &op, Result<Output> result);
 
   [[nodiscard]] Result<void> Enter(const std::string &slot);
-  // Behind a verb that goes elsewhere by itself and has failed: wherever the thread is, it is home then.
-  void BringHome();
+  // Behind a verb that goes elsewhere by itself: it is back when it is done, and anywhere when it has failed.
+  void BeHome(bool done);
   [[nodiscard]] Result<netlink::Socket *> Open(const std::string &slot, int protocol, std::optional<netlink::Socket> Place::*which);
   [[nodiscard]] Result<netlink::Socket *> Rtnl(const std::string &slot);
   [[nodiscard]] Result<netlink::Socket *> Netfilter(const std::string &slot = {});

@@ -49,11 +49,8 @@ Result<Output> Runner::Do(const netns::NetnsCreate &op) {
   auto fresh = op.name ? session_.TakeOrdered(op) : std::nullopt;
   if (!fresh) {
     auto made = MakeFresh(op, session_.Home(), session_.Sysctls());
-    if (!made) {
-      BringHome();
-      return std::unexpected(std::move(made.error()));
-    }
-    inside_ = kHost;
+    BeHome(made.has_value());
+    if (!made) return std::unexpected(std::move(made.error()));
     fresh = std::move(*made);
   }
   if (op.name) {
@@ -88,11 +85,8 @@ Result<Output> Runner::Do(const netns::NetnsIdentify &op) {
   const auto fd = NamespaceFd(op.ns);
   if (!fd) return std::unexpected(fd.error());
   auto identity = netns::Identify(*fd, session_.Home());
-  if (!identity) {
-    BringHome();
-    return std::unexpected(std::move(identity.error()));
-  }
-  inside_ = kHost;
+  BeHome(identity.has_value());
+  if (!identity) return std::unexpected(identity.error());
   return Output{*identity};
 }
 
