@@ -18,7 +18,8 @@ constexpr int kBufferSize = 1 << 20;              // bytes asked for at opening;
 constexpr std::size_t kFirstReceive = 32 << 10;   // bytes; the kernel makes no dump chunk larger unless one object needs it
 constexpr std::size_t kLargestReceive = 1 << 20;  // bytes
 constexpr std::size_t kSendOverhead = 32;         // bytes that af_netlink keeps off SO_SNDBUF
-constexpr std::size_t kSmallBytes = 2 << 10;  // a batch of no more, and of no more messages, fits the buffers that a socket is born with
+// A batch of no more bytes and messages fits what a socket is born with (net.core.rmem_default).
+constexpr std::size_t kSmallBytes = 2 << 10;
 constexpr std::size_t kSmallCount = 8;
 constexpr std::size_t kAckCost = 1280;       // bytes of SO_RCVBUF that an ack takes (its skb, not its text)
 constexpr std::size_t kReplyCost = 8 << 10;  // the same for an echo or a GET reply with its ack

@@ -195,7 +195,7 @@ Result<std::vector<Transaction::Refusal>> Transaction::Collect(int fd, std::uint
       auto error = netlink::ParseVerdict(message);
       if (!error) {
         answered = answered || place >= count;
-        ended = ended || place > count;
+        ended = ended || place > count;  // END's is the last; kernels before 6.10 have none, and there it is over when nothing is left
       } else if (place == 0 || place == count + 1) {
         // The commit itself, or the right to try, was refused: told with BEGIN's number.
         whole = std::move(error);
