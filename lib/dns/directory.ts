@@ -30,7 +30,7 @@ export class Directory {
   holder(networkId: string, address: string): SandboxRecord | undefined {
     const name = linkTarget(this.#layout.lease(networkId, formatIp(parseIp(address))))
     const record = name === undefined ? undefined : this.#read(name).record
-    return record?.endpoints.some(endpoint => endpoint.networkId === networkId) ? record : undefined
+    return record && isOn(record, networkId) ? record : undefined
   }
 
   /** Whom a name means on a network: a sandbox's own, its id's first twelve digits, its host name, aliases that may be several's. */
@@ -57,7 +57,7 @@ export class Directory {
       if (name === undefined || roll.names.has(name)) continue
       const { stamp, record } = this.#read(name)
       roll.names.add(name)
-      if (record?.phase !== 'ready') roll.unsettled.push({ name, stamp })
+      if (record?.phase !== 'ready' || !isOn(record, networkId)) roll.unsettled.push({ name, stamp })
       if (record !== undefined) roll.add(record, networkId)
     }
     for (const name of known?.names ?? []) if (!roll.names.has(name)) this.#records.delete(name)
@@ -88,7 +88,7 @@ class Roll {
   readonly members = new Map<string, Member[]>()
   /** Of all sandboxes that hold a lease. */
   readonly names = new Set<string>()
-  /** Those who are being made, changed or removed: their records are looked at again. */
+  /** Those who are being made, removed, or attached: their records are looked at again. */
   readonly unsettled: { readonly name: string; readonly stamp: string }[] = []
 
   constructor(stamp: string, isOld: boolean) {
@@ -97,10 +97,9 @@ class Roll {
   }
 
   add(record: SandboxRecord, networkId: string): void {
-    if (record.phase !== 'ready' && record.phase !== 'changing') return
-    const { pending } = record
+    if (record.phase !== 'ready') return
     for (const endpoint of record.endpoints) {
-      if (endpoint.networkId !== networkId || pending?.endpoints.includes(networkId)) continue
+      if (endpoint.networkId !== networkId) continue
       const names = [record.name, record.id.slice(0, 12), record.hostname, ...endpoint.aliases]
       for (const name of new Set(names.map(one => one.toLowerCase()))) {
         const members = this.members.get(name) ?? []
@@ -109,6 +108,10 @@ class Roll {
       }
     }
   }
+}
+
+function isOn({ endpoints }: SandboxRecord, networkId: string): boolean {
+  return endpoints.some(endpoint => endpoint.networkId === networkId)
 }
 
 function statOf(path: string): BigIntStats | undefined {

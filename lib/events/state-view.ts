@@ -54,7 +54,7 @@ export class StateView {
   #sandbox(name: string): readonly Happening[] {
     const before = this.#sandboxes.get(name)
     const { record } = readSandbox(this.#layout.sandboxRecord(name), textAt)
-    // While it changes it is as it was; what is being made isn't there yet, and what is being removed still is.
+    // What is being made isn't there yet, and what is being removed still is.
     const isToBe = record?.phase === 'creating' || record?.phase === 'pooled'
     const after = isToBe ? undefined : record?.phase === 'ready' ? record : record && (before ?? record)
     return note(this.#sandboxes, name, before, after, sandboxChanges)

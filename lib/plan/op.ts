@@ -55,13 +55,13 @@ export interface FileRename {
 }
 /**
  * `create`: must be new. `replace`: temp file + rename. `overwrite`: in place, keeps the inode (bind mounts see it). `unseen`: where nobody
- * looks yet, at once, over whatever is there.
+ * looks yet, at once, over whatever is there. `start`: at once too, and must be new; half of it means that what comes behind hasn't begun.
  */
 export interface FileWrite {
   readonly op: 'file.write'
   readonly path: string
   readonly text: string
-  readonly how: 'create' | 'replace' | 'overwrite' | 'unseen'
+  readonly how: 'create' | 'replace' | 'overwrite' | 'unseen' | 'start'
 }
 /**
  * What is at each of these paths: a version, which changes with whatever changes there, and with `known` (one version for each path, ''
@@ -119,11 +119,11 @@ export interface ExpectNames {
   readonly path: string
   readonly names: readonly string[]
 }
-/** Fails with ESTALE unless the file holds exactly this text, with ENOENT when it is gone. */
+/** Fails with ESTALE unless the file holds exactly this text, with ENOENT when it is gone. Without a text: with ESTALE if there is one. */
 export interface ExpectUnchanged {
   readonly op: 'expect.unchanged'
   readonly path: string
-  readonly text: string
+  readonly text?: string
   /** It may be a symbolic link to the file. */
   readonly follow?: boolean
 }

@@ -84,11 +84,11 @@ export function linkNameTaken(error: unknown): boolean {
   return error instanceof PlanFailure && error.op.op === 'link.add' && errnoName(error.errno) === 'EEXIST'
 }
 
-/** Did a plan stop because the record that it was drawn up from is not the current one any more? */
+/** Did a plan stop because the record that it was drawn up from is not the current one any more, or a change of it has broken off? */
 export function changedMeanwhile(error: unknown): boolean {
   if (!(error instanceof PlanFailure)) return false
+  const { op } = error
   const errno = errnoName(error.errno)
-  return (
-    (error.op.op === 'expect.unchanged' && (errno === 'ESTALE' || errno === 'ENOENT')) || (error.op.op === 'lock' && errno === 'ENOENT')
-  )
+  if (op.op === 'expect.unchanged') return errno === 'ESTALE' || errno === 'ENOENT'
+  return (op.op === 'lock' && errno === 'ENOENT') || (op.op === 'file.write' && op.how === 'start' && errno === 'EEXIST')
 }

@@ -6,8 +6,9 @@ import type { NftListing } from '../native.js'
 import type { Plan } from '../plan/op.js'
 import { namespaceGone } from '../plan/translate.js'
 import { openNamespace, slot } from '../sandbox/modes/mode.js'
+import { expectRecord } from '../state/expectation.js'
 import { lockRoot } from '../state/lock.js'
-import { format, type SandboxRecord } from '../state/records.js'
+import type { SandboxRecord } from '../state/records.js'
 
 /** The plans that make it anew, by the sandbox's name; each only if the record is still what it was, and nobody is at work on it. */
 export async function guestRepairs(
@@ -27,7 +28,7 @@ export async function guestRepairs(
       plan: [
         lockRoot(layout, 'shared'),
         { apply: { op: 'lock', path, mode: 'exclusive', immediate: true } },
-        { apply: { op: 'expect.unchanged', path: layout.sandboxRecord(name), text: format(record) } },
+        ...expectRecord(layout, record),
         openNamespace(netns),
         ...guestTable(slot, guest),
       ],

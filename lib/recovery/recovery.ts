@@ -91,7 +91,9 @@ export class Recoverer {
       if (await this.#try(plan, signal)) repaired.push(name)
     const sweep = await sweepPlans(this.#context, this.#store, strays, damaged.length > 0)
     for (const plan of sweep) await this.#try(plan, signal)
-    const tidy = damaged.length + rolledBack.length + repaired.length + sweep.length === 0
+    const left = damaged.length + rolledBack.length + repaired.length + sweep.length
+    // A change that somebody is at work on may break off yet, and its folder would look as it does now.
+    const tidy = left === 0 && (await this.#store.changes()).length === 0
     await this.#seals.seal(seen, { candidates, whole: checked.whole, tidy }, signal)
     if (this.#ground.firewall.there && (await this.#store.networks()).records.length === 0) await this.#networks.removeTableIfUnused()
     return { rolledBack: rolledBack.sort(), repaired, damaged }
@@ -160,7 +162,7 @@ export class Recoverer {
       { apply: { op: 'expect.names', path: layout.networks, names: networks.map(({ name }) => `${name}.json`) } },
       { apply: { op: 'expect.names', path: layout.sandboxes, names: sandboxNames } },
       ...networks.map((record): Step => ({ apply: { op: 'expect.unchanged', path: layout.network(record.name), text: format(record) } })),
-      ...sandboxes.map(record => expectRecord(layout, record)),
+      ...sandboxes.flatMap(record => expectRecord(layout, record)),
       ...[...broken].flatMap(([family, how]): Step[] =>
         how === 'damaged' ? [{ apply: { op: 'nft.table.delete', family, table: tableName, missingOk: true } }] : [],
       ),

@@ -151,7 +151,7 @@ export class Seals {
   /** Links of the host, of which the kernel makes one list, and what is in namespaces are looked at by different threads, if they are many. */
   async #look(outside: Wish, inside: readonly Wish[], count: number, signal?: AbortSignal) {
     const { mechanism, layout } = this.#context
-    const files = [layout.networks, layout.sandboxes, layout.leases, layout.ports].concat(
+    const files = [layout.networks, layout.sandboxes, layout.leases, layout.ports, layout.changes].concat(
       list(layout.networks).map(file => join(layout.networks, file)),
       list(layout.leases).map(id => layout.networkLeases(id)),
     )

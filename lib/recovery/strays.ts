@@ -49,6 +49,7 @@ export async function sweepPlans(
   const { layout } = context
   const { records: sandboxes } = await store.sandboxes()
   const { records: networks } = await store.networks()
+  const there = new Set(await store.sandboxNames())
   const byName = new Map(sandboxes.map(record => [record.name, record]))
   const devices = new Set([
     ...sandboxes.flatMap(({ endpoints }) => endpoints.flatMap(({ hostIfname }) => hostIfname ?? [])),
@@ -67,14 +68,15 @@ export async function sweepPlans(
     ...(await store.leaseDrafts()).map(path => forgetDraftPlan(context, path)),
     ...(await store.networkDrafts()).map(name => forgetDraftPlan(context, layout.network(name))),
     ...(await store.sandboxDrafts()).map(name => forgetDraftPlan(context, layout.sandboxRecord(name), layout.sandbox(name))),
+    ...(await store.changes()).filter(name => !there.has(name)).map(name => forgetChangePlan(context, name)),
     ...(elements ? [await elementPlan(context, byName)] : []),
   ]
 }
 
 /** With everybody else kept out, and only if the holder is still who it was: a claim made meanwhile is not taken away. */
 function releasePlan({ layout }: Context, holder: SandboxRecord | undefined, { holder: name }: Claim, release: Op): Plan {
-  const unchanged: Step = holder ? expectRecord(layout, holder) : { apply: { op: 'expect.names', path: layout.sandbox(name), names: [] } }
-  return [lockRoot(layout, 'exclusive'), unchanged, { apply: release }]
+  const unchanged: Plan = holder ? expectRecord(layout, holder) : [{ apply: { op: 'expect.names', path: layout.sandbox(name), names: [] } }]
+  return [lockRoot(layout, 'exclusive'), ...unchanged, { apply: release }]
 }
 
 function leaseRelease({ path, holder }: Claim): Op {
@@ -97,6 +99,15 @@ function forgetDraftPlan({ layout }: Context, path: string, folder?: string): Pl
     lockRoot(layout, folder ? 'shared' : 'exclusive'),
     ...(folder ? [{ apply: { op: 'lock', path: folder, mode: 'exclusive', immediate: true } } as const] : []),
     { apply: { op: 'file.remove', path: layout.draft(path) } },
+  ]
+}
+
+/** A change whose sandbox is gone, since its record could not be read. */
+function forgetChangePlan({ layout }: Context, name: string): Plan {
+  return [
+    lockRoot(layout, 'exclusive'),
+    { apply: { op: 'expect.names', path: layout.sandbox(name), names: [] } },
+    { apply: { op: 'file.remove', path: layout.sandboxInChange(name) } },
   ]
 }
 

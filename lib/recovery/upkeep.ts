@@ -246,7 +246,7 @@ export class Upkeep {
     const plan = [
       lockRoot(layout, 'shared'),
       { apply: { op: 'lock', path: layout.sandbox(record.name), mode: 'exclusive', immediate } } as const,
-      expectRecord(layout, record),
+      ...expectRecord(layout, record),
       ...(entered ? [openNamespace(record.netns)] : []),
       ...expected.flatMap(one => this.#remake(record, one, seen, links)),
     ]

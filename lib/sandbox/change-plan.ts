@@ -3,9 +3,12 @@
 import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import type { Step } from '../plan/op.js'
+import { between, difference, endpointId } from '../state/changing.js'
+import { expectRecord } from '../state/expectation.js'
+import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
-import { type EndpointRecord, format, formatKept, type PortRecord, type RedirectRecord, type SandboxRecord } from '../state/records.js'
-import { shelve, unshelve, withoutPorts, withPorts } from '../state/shelf.js'
+import { type EndpointRecord, format, formatKept, type PortRecord, type SandboxRecord } from '../state/records.js'
+import { shelve, unshelve, withoutPorts } from '../state/shelf.js'
 import { changedFileSteps } from './files.js'
 import { addressOf, gatewayEndpoint } from './gateway.js'
 import { openNamespace, slot } from './modes/mode.js'
@@ -37,45 +40,30 @@ export interface Change {
   readonly networkSteps: readonly Step[]
 }
 
-/**
- * The record while a change is under way: it lists the old and the new, and `pending` tells what of it is to be taken away if the
- * change breaks off: what was being added, and what was being removed.
- */
-export function changing({ before, after, ports = noPorts }: Change): SandboxRecord {
-  const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
-  const redirects = difference(before.redirects ?? [], after.redirects ?? [], sameRedirect)
-  const redirected = redirects.added.length + redirects.removed.length > 0
-  return {
-    pending: {
-      ports: [...ports.added, ...ports.removed],
-      endpoints: [...endpoints.added, ...endpoints.removed].map(({ networkId }) => networkId),
-      ...(redirected && { redirects: [...redirects.added, ...redirects.removed] }),
-    },
-    ...withPorts(before, ports.added),
-    phase: 'changing',
-    endpoints: [...before.endpoints, ...endpoints.added],
-    ...(redirected && { redirects: [...(before.redirects ?? []), ...redirects.added] }),
-  }
+/** The sandbox as it is when the plan of such a change has been run, but for the end: only `healPlan` goes on from there. */
+export function begun({ layout }: Ground, { before, after }: Change): SandboxRecord {
+  return between(before, after, format(shelve(layout, after).record))
 }
 
 /** Does a change need `healPlan` after its own plan? */
 export function isToBeFinished({ before, after }: Change): boolean {
-  return before.endpoints.some(endpoint => !after.endpoints.some(sameEndpoint(endpoint)))
+  return difference(before.endpoints, after.endpoints, endpointId).removed.length > 0
 }
 
 /**
- * One plan for every change. Links can't be undeleted, so they come last: with the plan that deletes some the record still says
- * `changing`, and `healPlan` ends it, which whoever comes next would run otherwise.
+ * One plan for every change: what the sandbox is to be is written down first, and becomes its record in the end. Links can't be undeleted, so
+ * they come last: with the plan that deletes some the change is not done yet, and `healPlan` ends it, which whoever comes next would
+ * run otherwise.
  */
 export function changePlan(ground: Ground, change: Change): Step[] {
   const { before, networks, networkSteps, ports = noPorts } = change
   const { layout, firewall, resolver } = ground
   const { record: after, steps: shelving } = shelve(layout, change.after)
   const { name } = before
-  const path = layout.sandboxRecord(name)
-  const endpoints = difference(before.endpoints, after.endpoints, sameEndpoint)
+  const path = layout.sandboxInChange(name)
+  const endpoints = difference(before.endpoints, after.endpoints, endpointId)
   const published = concerned(change)
-  const old = formatKept(before)
+  const unshelving = unshelve(layout, before, after)
   const attached = endpoints.added.length + endpoints.removed.length > 0
   const firewallSteps = networks.some(({ record }) => driverOf(record).usesFirewall(record)) ? firewall.steps() : []
   return [
@@ -83,12 +71,9 @@ export function changePlan(ground: Ground, change: Change): Step[] {
     ...firewallSteps,
     ...networkSteps,
     { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive' } },
-    { apply: { op: 'expect.unchanged', path, text: old } },
-    {
-      apply: { op: 'file.write', path, text: format(changing(change)), how: 'replace' },
-      undo: { op: 'file.write', path, text: old, how: 'replace' },
-      journal: true,
-    },
+    { apply: { op: 'expect.unchanged', path: layout.sandboxRecord(name), text: formatKept(before) } },
+    ...shelving,
+    { apply: { op: 'file.write', path, text: formatKept(after), how: 'start' }, undo: { op: 'file.remove', path }, journal: true },
     ...endpoints.added.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
     ...ports.added.map(port => claimPort(layout, name, port)),
     ...(attached ? [openNamespace(before.netns)] : []),
@@ -101,11 +86,7 @@ export function changePlan(ground: Ground, change: Change): Step[] {
     ...ports.removed.map(port => releasePort(layout, name, port)).map(reclaimable),
     ...(endpoints.removed.length > 0
       ? [...deleteLinks(endpoints.removed), ...deleteLinksIn(slot, endpoints.removed, false)]
-      : [
-          ...shelving,
-          { apply: { op: 'file.write', path, text: formatKept(after), how: 'replace' } } as const,
-          ...unshelve(layout, before, after),
-        ]),
+      : [renamed(layout, before, unshelving.length > 0), ...unshelving]),
   ]
 }
 
@@ -116,22 +97,21 @@ export function changePlan(ground: Ground, change: Change): Step[] {
 export function healPlan(ground: Ground, record: SandboxRecord, holds: Published, options: { readonly immediate?: boolean } = {}): Step[] {
   const { layout, firewall, resolver } = ground
   const { name } = record
-  const { pending = { ports: [], endpoints: [] }, ...rest } = record
+  const { pending, ...rest } = record
+  if (pending === undefined) return []
   const leaving = record.endpoints.filter(({ networkId }) => pending.endpoints.includes(networkId))
+  const redirects = record.redirects?.filter(one => !pending.redirects.includes(one))
+  const { redirects: _, ...unredirected } = withoutPorts(rest, pending.ports)
   const { record: healed, steps: shelving } = shelve(layout, {
-    ...withoutPorts(
-      rest,
-      record.ports.filter(port => pending.ports.some(samePort(port))),
-    ),
+    ...unredirected,
     phase: 'ready',
     endpoints: record.endpoints.filter(endpoint => !leaving.includes(endpoint)),
-    ...(record.redirects && { redirects: record.redirects.filter(one => !pending.redirects?.some(sameRedirect(one))) }),
+    ...(redirects && redirects.length > 0 && { redirects }),
   })
-  const path = layout.sandboxRecord(name)
   return [
     lockRoot(layout, 'shared'),
     { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive', ...options } },
-    { apply: { op: 'expect.unchanged', path, text: format(record) } },
+    ...expectRecord(layout, record),
     // Where the ports led while both old and new endpoints were there, and where they led before: neither is to stay.
     ...firewall.allowed([
       ...[holds, { ...holds, endpoints: healed.endpoints }].flatMap(one => publishSteps(name, one).map(({ apply }) => ({ apply }))),
@@ -152,7 +132,8 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
     ...leaving.flatMap(endpoint => releaseLeases(layout, name, endpoint)),
     ...pending.ports.map(port => releasePort(layout, name, port)),
     ...shelving,
-    { apply: { op: 'file.write', path, text: format(healed), how: 'replace' } },
+    { apply: { op: 'file.write', path: layout.sandboxRecord(name), text: format(healed), how: 'replace' } },
+    { apply: { op: 'file.remove', path: layout.sandboxInChange(name) } },
     ...unshelve(layout, record, healed),
   ]
 }
@@ -171,7 +152,7 @@ function defaultRoutes(before: readonly EndpointRecord[], after: readonly Endpoi
     }
     const [old, next] = [gatewayEndpoint(before, family), gatewayEndpoint(after, family)]
     const [from, to] = [route(old), route(next)]
-    if (to === undefined || (old && next && sameEndpoint(old)(next))) return []
+    if (to === undefined || (old && next && endpointId(old) === endpointId(next))) return []
     return [
       {
         apply: { op: 'route.replace', ...to },
@@ -181,8 +162,11 @@ function defaultRoutes(before: readonly EndpointRecord[], after: readonly Endpoi
   })
 }
 
-function difference<T>(before: readonly T[], after: readonly T[], same: (a: T) => (b: T) => boolean) {
-  return { added: after.filter(one => !before.some(same(one))), removed: before.filter(one => !after.some(same(one))) }
+/** The change is done. `undoable`: something comes behind it that can fail. */
+function renamed(layout: Layout, before: SandboxRecord, undoable: boolean): Step {
+  const to = layout.sandboxRecord(before.name)
+  const undo = { op: 'file.write', path: to, text: formatKept(before), how: 'replace' } as const
+  return { apply: { op: 'file.rename', path: layout.sandboxInChange(before.name), to }, ...(undoable && { undo }) }
 }
 
 const noPorts = { added: [], removed: [] }
@@ -201,17 +185,4 @@ function concerned({ before, after, ports }: Change): { readonly before: Publish
     before: { ...before, ports: beside },
     after: { ...after, ports: [...beside.filter(one => !removed.has(one)), ...ports.added] },
   }
-}
-
-function samePort(a: PortRecord): (b: PortRecord) => boolean {
-  return b => a.hostIp === b.hostIp && a.hostPort === b.hostPort && a.protocol === b.protocol && a.containerPort === b.containerPort
-}
-
-function sameRedirect(a: RedirectRecord): (b: RedirectRecord) => boolean {
-  return b => a.protocol === b.protocol && a.port === b.port && a.toPort === b.toPort && a.toAddress === b.toAddress
-}
-
-/** A sandbox has at most one endpoint on a network. */
-function sameEndpoint(a: EndpointRecord): (b: EndpointRecord) => boolean {
-  return b => a.networkId === b.networkId
 }

@@ -12,7 +12,7 @@ import { shelve, withoutPorts, withPorts } from '../state/shelf.js'
 import type { Store } from '../state/store.js'
 import type { RedirectSelector, ValidRedirect } from '../validate/redirect-options.js'
 import type { ValidEndpointOptions } from '../validate/sandbox-options.js'
-import { type Change, changePlan, changing, healPlan, isToBeFinished } from './change-plan.js'
+import { begun, type Change, changePlan, healPlan, isToBeFinished } from './change-plan.js'
 import { draftEndpoint, ifnameOf } from './draft.js'
 import { refuseOverlap } from './guest.js'
 import { held } from './held.js'
@@ -227,7 +227,7 @@ export class Changes {
       try {
         this.#networks.learn(change.networks, plan, await this.#context.mechanism.run(plan, signal))
         // Without the signal: it is as good as done, and what is left can't be taken back.
-        if (isToBeFinished(change)) await this.#healed(changing(change))
+        if (isToBeFinished(change)) await this.#healed(begun(this.#ground, change))
         this.#networks.giveBack(change.before.endpoints.filter(endpoint => !change.after.endpoints.includes(endpoint)))
         if (change.networks.length > 0) await this.#context.names.ready(withNames(change.after).map(({ networkId }) => networkId))
         return { record: shelve(this.#context.layout, change.after).record, changed }

@@ -9,7 +9,7 @@ import type { Plan, Step } from '../plan/op.js'
 import { expectRecord } from '../state/expectation.js'
 import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
-import { type EndpointRecord, format, formatDraft, type SandboxRecord } from '../state/records.js'
+import { type EndpointRecord, formatDraft, formatRemoval, type SandboxRecord } from '../state/records.js'
 import { type HostResolver, nameSteps, resolverStep } from './files.js'
 import { gatewayEndpoint } from './gateway.js'
 import { guestSteps } from './guest.js'
@@ -136,7 +136,7 @@ function hasFiles(mode: SandboxRecord['mode']): boolean {
 
 /** Keeps the sandbox whose namespace is shared from going or changing meanwhile. */
 function ownerSteps(layout: Layout, owner: SandboxRecord): Step[] {
-  return [{ apply: { op: 'lock', path: layout.sandbox(owner.name), mode: 'shared' } }, expectRecord(layout, owner)]
+  return [{ apply: { op: 'lock', path: layout.sandbox(owner.name), mode: 'shared' } }, ...expectRecord(layout, owner)]
 }
 
 export interface RemoveOptions {
@@ -165,11 +165,11 @@ export function removePlan(
     ...records.flatMap((record): Step[] => [
       { apply: { op: 'lock', path: layout.sandbox(record.name), mode: 'exclusive', ...options } },
       { apply: { op: 'expect.names', path: layout.sandboxSharers(record.name), names: [] } },
-      expectRecord(layout, record),
+      ...expectRecord(layout, record),
     ]),
     ...leaving.map(
       (record): Step => ({
-        apply: { op: 'file.write', path: path(record), text: format({ ...record, phase: 'removing' }), how: 'replace' },
+        apply: { op: 'file.write', path: path(record), text: formatRemoval(record), how: 'replace' },
       }),
     ),
     ...firewall.allowed(
@@ -182,6 +182,12 @@ export function removePlan(
     ...records.flatMap(({ name, endpoints }) => forgetLinks(ground.firewall, name, endpoints)),
     ...leaving.flatMap(record => modes[record.mode].leave(record, layout)),
     ...records.flatMap(({ name, endpoints }) => endpoints.flatMap(endpoint => releaseLeases(layout, name, endpoint))),
+    ...records.flatMap(({ name, phase }): Step[] => (phase === 'ready' ? [] : [forgetChange(layout, name)])),
     ...records.map(({ name }): Step => ({ apply: { op: 'folder.remove', path: layout.sandbox(name) } })),
   ]
+}
+
+/** What a change that broke off has left, whose sandbox goes: until then whoever comes next has to see it. */
+function forgetChange(layout: Layout, name: string): Step {
+  return { apply: { op: 'file.remove', path: layout.sandboxInChange(name) } }
 }

@@ -9,6 +9,8 @@ export class Layout {
   readonly leases: string
   /** Claims of host ports. */
   readonly ports: string
+  /** What sandboxes are to be that are being changed. All in one folder, so that one look tells of whom there is such a thing. */
+  readonly changes: string
 
   constructor(root: string) {
     this.root = root
@@ -16,6 +18,7 @@ export class Layout {
     this.sandboxes = join(root, 'sandboxes')
     this.leases = join(root, 'leases')
     this.ports = join(root, 'ports')
+    this.changes = join(root, 'changes')
   }
 
   network(name: string): string {
@@ -35,6 +38,10 @@ export class Layout {
   /** The record while the sandbox is being made: with its new name it is `sandboxRecord`, and the sandbox is ready. */
   sandboxInMaking(name: string): string {
     return `${this.sandboxes}/${name}/creating.json`
+  }
+  /** The record that a change is to end with: with its new name it is `sandboxRecord`, and the change is done. */
+  sandboxInChange(name: string): string {
+    return `${this.changes}/${name}.json`
   }
   /** One of the sandbox's own /etc files. */
   sandboxFile(name: string, file: 'hosts' | 'hostname' | 'resolv.conf'): string {
@@ -77,6 +84,6 @@ export class Layout {
   }
   /** Everything that has to be there before the first plan. */
   get folders(): readonly string[] {
-    return [this.root, this.networks, this.sandboxes, this.leases, this.ports, this.nameService]
+    return [this.root, this.networks, this.sandboxes, this.leases, this.ports, this.changes, this.nameService]
   }
 }

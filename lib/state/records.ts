@@ -2,7 +2,7 @@
 import * as shape from './shape.js'
 
 /** `creating`, `removing` and `pooled` are rolled back (or forth) by recovery when nobody holds the record's lock. */
-const phase = shape.oneOf('creating', 'ready', 'changing', 'removing', 'pooled')
+const phase = shape.oneOf('creating', 'ready', 'removing', 'pooled')
 
 const driver = shape.oneOf('bridge', 'macvlan', 'ipvlan', 'ptp')
 
@@ -176,10 +176,6 @@ const sandboxRecord = shape.object({
   /** Files beside the record, with how many ports are in each: in memory these are the first of `ports`, on disk they are not in it. */
   shelved: shape.absentOr(shape.list(shape.object({ file: shape.matching(/^ports-\d+\.json$/), count: shape.integer }))),
   redirects: shape.absentOr(shape.list(redirect)),
-  /** While `changing`: ports, redirects, and endpoints by their `networkId`, to be taken away if the change breaks off. */
-  pending: shape.optional(
-    shape.object({ ports: shape.list(port), endpoints: shape.list(shape.text), redirects: shape.absentOr(shape.list(redirect)) }),
-  ),
   hostname: shape.text,
   files: shape.object({
     dns: shape.list(shape.text),
@@ -201,8 +197,23 @@ export type EndpointRecord = shape.Infer<typeof endpoint>
 export type GuestRecord = shape.Infer<typeof guest>
 export type PortRecord = shape.Infer<typeof port>
 export type RedirectRecord = shape.Infer<typeof redirect>
-export type SandboxRecord = shape.Infer<typeof sandboxRecord>
-export type Phase = shape.Infer<typeof phase>
+export type WrittenSandbox = shape.Infer<typeof sandboxRecord>
+/** As it is written; or `changing`, with all that the sandbox had and may have by now (state/changing.ts). */
+export type SandboxRecord = Omit<WrittenSandbox, 'phase'> & {
+  readonly phase: WrittenSandbox['phase'] | 'changing'
+  readonly pending?: Pending
+}
+
+/** What of a sandbox is to be taken away if its change breaks off: what was being added, and what was being removed. */
+export interface Pending {
+  readonly ports: readonly PortRecord[]
+  /** By their networks' ids. */
+  readonly endpoints: readonly string[]
+  readonly redirects: readonly RedirectRecord[]
+  /** The record as it is written, and what lies in `changes/`. */
+  readonly before: SandboxRecord
+  readonly text: string
+}
 
 /** undefined: not a record (torn, damaged, or of a later version). */
 export function parseNetwork(text: string): NetworkRecord | undefined {
@@ -210,7 +221,7 @@ export function parseNetwork(text: string): NetworkRecord | undefined {
 }
 
 /** `shelf`: reads the files beside it; without one, the record has only those ports that are in it. undefined: not a record. */
-export function parseSandbox(text: string, shelf?: (file: string) => string | undefined): SandboxRecord | undefined {
+export function parseSandbox(text: string, shelf?: (file: string) => string | undefined): WrittenSandbox | undefined {
   const record = parse(sandboxRecord, text)
   if (record?.shelved === undefined || shelf === undefined) return record
   const bundles = record.shelved.map(({ file, count }) => {
@@ -239,6 +250,11 @@ export function asDraft(record: SandboxRecord): SandboxRecord {
 /** The record of a sandbox that is being made, as it is to be read when it is ready: then only the file gets another name. */
 export function formatDraft(record: SandboxRecord): string {
   return format({ ...record, phase: 'ready' })
+}
+
+/** The record of a sandbox that is being removed, with all that it may have if a change of it broke off. */
+export function formatRemoval({ pending: _, ...record }: SandboxRecord): string {
+  return format({ ...record, phase: 'removing' })
 }
 
 const kept = new WeakMap<SandboxRecord, string>()

@@ -1,10 +1,11 @@
 /** Reading what is written down. Writing is part of the plans. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import { fail } from '../errors.js'
 import type { ClaimGroups, ClaimList, FileLook, Sights } from '../plan/op.js'
+import { changing } from './changing.js'
 import { Crowd, type Found } from './crowd.js'
 import type { Layout } from './layout.js'
 import { ignoreMissing, look } from './look.js'
@@ -84,7 +85,7 @@ export class Store {
       this.#wanted.clear()
       this.#gathered = undefined
       if (names.length < few) return undefined
-      const found = await this.#sandboxesOf(names)
+      const found = await this.#sandboxesOf(names, await this.changes())
       return new Map(names.map((one, i) => [one, found[i] as Found<SandboxRecord>]))
     })
     return this.#gathered
@@ -106,14 +107,33 @@ export class Store {
   /** Sorted by name. A folder without a record is one whose creation has just begun (or ended early): not listed. */
   async sandboxes(): Promise<{ readonly records: readonly SandboxRecord[]; readonly damaged: readonly Damaged[] }> {
     this.assertOpen()
+    const changed = await this.changes()
     const names = await list(this.#layout.sandboxes)
     this.#crowd.keepOnly(names)
-    return gather(names, await this.#sandboxesOf(names), 'sandboxes')
+    return gather(names, await this.#sandboxesOf(names, changed), 'sandboxes')
   }
 
-  #sandboxesOf(names: readonly string[]): Promise<readonly Found<SandboxRecord>[]> {
+  /** `changed`: whose change was under way before; what has begun since then may be seen or not. */
+  async #sandboxesOf(names: readonly string[], changed: readonly string[]): Promise<readonly Found<SandboxRecord>[]> {
     const alone = (name: string) => this.#sandbox(name)
-    return names.length < few ? Promise.all(names.map(alone)) : this.#crowd.records(names, alone)
+    if (names.length < few) return await Promise.all(names.map(alone))
+    const found = await this.#crowd.records(names, alone)
+    if (changed.length === 0) return found
+    const isChanged = new Set(changed)
+    return found.map((one, i) => (isChanged.has(names[i] as string) ? this.#changing(one) : one))
+  }
+
+  /** Names of sandboxes whose change is under way, or has broken off. */
+  async changes(): Promise<readonly string[]> {
+    return (await list(this.#layout.changes)).map(file => basename(file, '.json'))
+  }
+
+  /** With the change that is under way; one that has just been done is none any more. */
+  #changing(found: Found<SandboxRecord>): Found<SandboxRecord> {
+    const { record } = found
+    if (record?.phase !== 'ready') return found
+    const text = textAt(this.#layout.sandboxInChange(record.name))
+    return text === undefined ? found : { record: changing(record, text, file => textAt(join(this.#layout.sandbox(record.name), file))) }
   }
 
   /** Versions of what is at these paths: the same for as long as nothing changes there. undefined where that can't be told. */
@@ -128,7 +148,8 @@ export class Store {
     const at = async (path: string): Promise<Found<SandboxRecord>> => (await look(() => readSandbox(path, textAt))) ?? {}
     const path = this.#layout.sandboxRecord(name)
     const ready = await at(path)
-    if (ready.record ?? ready.damaged) return ready
+    if (ready.record) return existsSync(this.#layout.sandboxInChange(name)) ? this.#changing(ready) : ready
+    if (ready.damaged) return ready
     const draft = await at(this.#layout.sandboxInMaking(name))
     if (draft.record) return { record: asDraft(draft.record) }
     return draft.damaged ? draft : await at(path)

@@ -52,7 +52,7 @@ state::ExpectNames ReadExpectNames(Object &object) {
 }
 
 state::ExpectUnchanged ReadExpectUnchanged(Object &object) {
-  return {.path = object.String("path"), .text = object.String("text"), .follow = object.Flag("follow")};
+  return {.path = object.String("path"), .text = object.OptionalString("text"), .follow = object.Flag("follow")};
 }
 
 program::SocketOpen ReadSocketOpen(Object &object) {

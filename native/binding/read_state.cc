@@ -61,8 +61,11 @@ state::FolderRemove ReadFolderRemove(Object &object) { return {.path = object.St
 
 state::FileWrite ReadFileWrite(Object &object) {
   using How = state::FileWrite::How;
-  constexpr std::array<Choice<How>, 4> kHows{
-      {{"create", How::kCreate}, {"unseen", How::kUnseen}, {"replace", How::kReplace}, {"overwrite", How::kOverwrite}}};
+  constexpr std::array<Choice<How>, 5> kHows{{{"create", How::kCreate},
+                                              {"unseen", How::kUnseen},
+                                              {"start", How::kStart},
+                                              {"replace", How::kReplace},
+                                              {"overwrite", How::kOverwrite}}};
   return {.path = object.String("path"), .text = object.String("text"), .how = ReadChoice(object, "how", kHows)};
 }
 

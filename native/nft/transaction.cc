@@ -19,7 +19,6 @@ namespace netmode::nft {
 
 namespace {
 
-constexpr std::size_t kReceiveRoom = 64 * 1024;
 // What one refusal occupies in the receive buffer, as the kernel counts; and how much room refusals get at most.
 constexpr std::size_t kRefusalCost = 1280;
 constexpr std::size_t kMaxReceiveBuffer = 16 * 1024 * 1024;
@@ -28,6 +27,8 @@ constexpr std::size_t kPlentyMessages = 64;
 constexpr std::size_t kPlentyBytes = 64 * 1024;
 
 std::atomic<std::uint32_t> next_sequence{1};
+// Whether this kernel acks END, as those from 6.10 on do.
+std::atomic<bool> acks_end{false};
 
 void Grow(int fd, int forced, int plain, std::size_t size) {
   const int wanted = static_cast<int>(size);
@@ -73,18 +74,24 @@ Result<void> DropStale(int fd, std::span<std::byte> room) {
 }  // namespace
 
 Result<void> Transaction::Add(const Verb &verb, std::size_t tag) {
-  if (room_.empty()) room_.resize(kMessageRoom);
-  const auto length = Encode(verb, ++serial_, room_);
+  const std::span room = Room();
+  const auto length = Encode(verb, ++serial_, room);
   if (!length) return std::unexpected(length.error());
   const auto *table = std::get_if<TableVerb>(&verb);
   const auto *element = std::get_if<ElementVerb>(&verb);
   const bool missing_ok = (table != nullptr && table->action == Action::kDelete && table->missing_ok) ||
                           (element != nullptr && element->action == Action::kDelete && element->missing_ok);
   const std::size_t padded = NLMSG_ALIGN(*length);
-  std::fill(room_.begin() + static_cast<std::ptrdiff_t>(*length), room_.begin() + static_cast<std::ptrdiff_t>(padded), std::byte{0});
+  std::ranges::fill(room.subspan(*length, padded - *length), std::byte{0});
   messages_.push_back({.offset = buffer_.size(), .length = padded, .tag = tag, .name = VerbName(verb), .missing_ok = missing_ok});
-  buffer_.insert(buffer_.end(), room_.begin(), room_.begin() + static_cast<std::ptrdiff_t>(padded));
+  buffer_.insert(buffer_.end(), room.begin(), room.begin() + static_cast<std::ptrdiff_t>(padded));
   return {};
+}
+
+// Most of it is never touched.
+std::span<std::byte> Transaction::Room() {
+  if (!room_) room_ = std::make_unique_for_overwrite<std::byte[]>(kMessageRoom);
+  return {room_.get(), kMessageRoom};
 }
 
 void Transaction::Clear() noexcept {
@@ -135,16 +142,15 @@ Result<std::vector<Transaction::Refusal>> Transaction::CommitOnce(netlink::Socke
   if (messages_.size() > kPlentyMessages) {
     Grow(fd, SO_RCVBUFFORCE, SO_RCVBUF, std::min(messages_.size() * kRefusalCost, kMaxReceiveBuffer));
   }
-  room_.resize(std::max(kMessageRoom, kReceiveRoom));
-  if (auto dropped = DropStale(fd, room_); !dropped) return std::unexpected(dropped.error());
+  if (auto dropped = DropStale(fd, Room()); !dropped) return std::unexpected(dropped.error());
   const auto span = static_cast<std::uint32_t>(messages_.size() + 2);
   const std::uint32_t first = next_sequence.fetch_add(span, std::memory_order_relaxed);
   if (auto sent = Send(fd, first); !sent) return std::unexpected(sent.error());
   return Collect(fd, first);
 }
 
-// Numbers: BEGIN has `first`, the messages follow, END comes last. Only END and the last message ask for an ack: refusals are
-// told in any case, and thousands of acks would overflow the socket. Kernels before 6.10 don't ack END, so the message's must do.
+// Numbers: BEGIN has `first`, the messages follow, END comes last. Only END asks for an ack, and the last message where END may get none:
+// refusals are told in any case, and thousands of acks would overflow the socket.
 Result<void> Transaction::Send(int fd, std::uint32_t first) {
   alignas(nlmsghdr) std::array<char, 64> begin_room{};
   alignas(nlmsghdr) std::array<char, 64> end_room{};
@@ -153,7 +159,7 @@ Result<void> Transaction::Send(int fd, std::uint32_t first) {
     auto *header = reinterpret_cast<nlmsghdr *>(buffer_.data() + messages_[index].offset);
     header->nlmsg_flags = static_cast<std::uint16_t>((header->nlmsg_flags | NLM_F_REQUEST) & ~NLM_F_ACK);
     header->nlmsg_seq = first + 1 + static_cast<std::uint32_t>(index);
-    if (index + 1 == messages_.size()) header->nlmsg_flags |= NLM_F_ACK;
+    if (index + 1 == messages_.size() && !acks_end.load(std::memory_order_relaxed)) header->nlmsg_flags |= NLM_F_ACK;
   }
   nlmsghdr *end = nftnl_batch_end(end_room.data(), first + 1 + static_cast<std::uint32_t>(messages_.size()));
   end->nlmsg_flags |= NLM_F_ACK;
@@ -186,16 +192,17 @@ Result<std::vector<Transaction::Refusal>> Transaction::Collect(int fd, std::uint
   bool answered = false;
   bool ended = false;
   while (!ended) {
-    const auto size = Receive(fd, room_, overflowed);
+    const auto size = Receive(fd, Room(), overflowed);
     if (!size) return std::unexpected(size.error());
     if (*size == 0) break;
-    netlink::ForEachMessage(netlink::Bytes(room_).first(*size), [&](const nlmsghdr &header, const netlink::Message &message) {
+    netlink::ForEachMessage(netlink::Bytes(Room()).first(*size), [&](const nlmsghdr &header, const netlink::Message &message) {
       const std::uint32_t place = header.nlmsg_seq - first;
       if (header.nlmsg_type != NLMSG_ERROR || place > count + 1) return;
       auto error = netlink::ParseVerdict(message);
       if (!error) {
         answered = answered || place >= count;
-        ended = ended || place > count;  // END's is the last; kernels before 6.10 have none, and there it is over when nothing is left
+        ended = ended || place > count;  // END's is the last; where there is none, it is over when nothing is left
+        if (ended) acks_end.store(true, std::memory_order_relaxed);
       } else if (place == 0 || place == count + 1) {
         // The commit itself, or the right to try, was refused: told with BEGIN's number.
         whole = std::move(error);

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -44,9 +46,10 @@ class Transaction {
   [[nodiscard]] Result<void> Send(int fd, std::uint32_t first);
   [[nodiscard]] Result<std::vector<Refusal>> Collect(int fd, std::uint32_t first);
   void LeaveOut(const std::vector<Refusal> &refusals);
+  [[nodiscard]] std::span<std::byte> Room();
 
   std::vector<std::byte> buffer_;
-  std::vector<std::byte> room_;  // where a message is built before it is appended
+  std::unique_ptr<std::byte[]> room_;  // kMessageRoom bytes, where a message is built before it is appended and answers are received
   std::vector<Message> messages_;
   std::uint32_t serial_ = 0;
 };

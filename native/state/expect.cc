@@ -44,9 +44,14 @@ Result<void> Run(const ExpectNames &op) {
 }
 
 Result<void> Run(const ExpectUnchanged &op) {
+  if (!op.text) {
+    const auto absent = Run(ExpectAbsent{.path = op.path});
+    if (!absent && absent.error().code == EEXIST) return Fail(ESTALE, "access", op.path);
+    return absent;
+  }
   const UniqueFd file(open(op.path.c_str(), O_RDONLY | O_CLOEXEC | (op.follow ? 0 : O_NOFOLLOW)));
   if (!file.Valid()) return FailErrno("open", op.path);
-  std::string text(op.text.size() + 1, '\0');  // one more, to notice a longer file
+  std::string text(op.text->size() + 1, '\0');  // one more, to notice a longer file
   std::size_t size = 0;
   while (size < text.size()) {
     const ssize_t got = read(file.Get(), text.data() + size, text.size() - size);
@@ -56,7 +61,7 @@ Result<void> Run(const ExpectUnchanged &op) {
     size += static_cast<std::size_t>(got);
   }
   text.resize(size);
-  if (text != op.text) return Fail(ESTALE, "read", op.path);
+  if (text != *op.text) return Fail(ESTALE, "read", op.path);
   return {};
 }
 

@@ -1,6 +1,7 @@
 // Expect: what a plan was based on must still hold under the lock, or the plan stops.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,10 +15,10 @@ struct ExpectNames {
   std::vector<std::string> names{};
 };
 
-// ESTALE unless the file holds exactly this text; ENOENT when it is gone.
+// ESTALE unless the file holds exactly this text; ENOENT when it is gone. Without a text: ESTALE if there is anything.
 struct ExpectUnchanged {
   std::string path;
-  std::string text;
+  std::optional<std::string> text{};
   bool follow = false;  // a symbolic link
 };
 

@@ -80,9 +80,10 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
   return {};
 }
 
-// A file with the text and nothing else, whatever was there; nothing is left of it after a failure.
-[[nodiscard]] Result<void> WriteNew(const std::string &path, const std::string &text) {
-  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, kFileMode));
+// A file with the text and nothing else, whatever was there (O_EXCL for `over`: only if nothing was); nothing is left of it after a
+// failure.
+[[nodiscard]] Result<void> WriteNew(const std::string &path, const std::string &text, int over = O_TRUNC) {
+  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | over | O_NOFOLLOW | O_CLOEXEC, kFileMode));
   if (!file.Valid()) return FailErrno("open", path);
   auto written = WriteAll(file.Get(), text, path);
   if (written && fchmod(file.Get(), kFileMode) != 0) written = FailErrno("fchmod", path);
@@ -204,6 +205,8 @@ Result<void> Run(const FileWrite &op) {
       return OverwriteFile(op.path, op.text);
     case FileWrite::How::kUnseen:
       return WriteNew(op.path, op.text);
+    case FileWrite::How::kStart:
+      return WriteNew(op.path, op.text, O_EXCL);
   }
   return Fail(EINVAL, "write", op.path);
 }

@@ -52,6 +52,7 @@ struct FileWrite {
     kReplace,    // readers see the old text or the new one; the inode changes
     kOverwrite,  // in place, so that bind mounts of it see the new text; made if absent
     kUnseen,     // where nobody looks yet: at once, over whatever is left there
+    kStart,      // at once as well, and must be new: EEXIST; who finds half of it knows that nothing has been done yet
   };
   std::string path;
   std::string text;
