@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Plan } from '../../lib/plan/op.js'
+import type { Plan, Step } from '../../lib/plan/op.js'
 import { alternate } from '../alternate.js'
 import { NativeTrips } from '../empty-trip.js'
 import { Ground } from '../ground.js'
@@ -39,6 +39,11 @@ async function delay(work: () => Promise<unknown>): Promise<number> {
   await work()
   histogram.disable()
   return histogram.percentile(99)
+}
+
+/** What nobody can leave out who gives a namespace a link. */
+function isOfTheLink({ apply: { op } }: Step): boolean {
+  return /^(netns|link|address|route)\./.test(op)
 }
 
 function above(turns: readonly number[]): number {
@@ -85,6 +90,16 @@ export const eventLoop: Row = {
           clear: async () => trips.run(names.map(name => ({ apply: { op: 'netns.delete', name } }))),
         },
         {
+          who: 'of the plans only namespace, link, address and route, p99 of the delay',
+          measure: async n => {
+            names = Array.from({ length: some }, (_, i) => `link-${n}-${i}`)
+            const plans: Plan[] = []
+            for (const [i, name] of names.entries()) plans.push((await createPlanOf(host, optionsOf(name, i))).filter(isOfTheLink))
+            return delay(() => inLanes(some, inFlight, i => trips.run(plans[i] ?? [])))
+          },
+          clear: async () => trips.run(names.map(name => ({ apply: { op: 'netns.delete', name } }))),
+        },
+        {
           who: 'the plans alone, drawn up beforehand, p99 of the delay',
           measure: async n => {
             names = Array.from({ length: some }, (_, i) => `plan-${n}-${i}`)
@@ -105,7 +120,7 @@ export const eventLoop: Row = {
       ],
       { rounds: scale.samples(20), rest: 200 },
     )
-    const [bare, plans, ours] = measured
+    const [bare, links, plans, ours] = measured
     const [longest, longestOwn] = [turns, own].map(all => Math.max(...all) / 1e6) as [number, number]
     return {
       figures: [figureOf({ who: 'netmode, CPU of a turn', values: turns }), ...figures(measured)],
@@ -115,6 +130,7 @@ export const eventLoop: Row = {
         barOf('delay to that of bare namespaces', ours, bare, 'at most', 1.2),
       ],
       notes: [
+        `namespace, link, address and route alone, to bare namespaces: ${ratio(links.values, bare.values).p50.toFixed(2)} ×`,
         `the plans alone, to bare namespaces: ${ratio(plans.values, bare.values).p50.toFixed(2)} ×; netmode to the plans alone: ${ratio(ours.values, plans.values).p50.toFixed(2)} ×`,
         `turns above 1 ms: ${above(turns)} of ${turns.length}, but for garbage collection ${above(own)}; CPU of a create ${Math.round(sum(turns) / count / 1000)} µs`,
       ],

@@ -225,6 +225,90 @@ describe('a process killed in the middle of', () => {
     }
   })
 
+  describe('a change, with another host open all along:', () => {
+    const changes = {
+      publish: async (host: Host) => (await find(host)).publish(['8081:81', '54:54/udp']),
+      unpublish: async (host: Host) => (await find(host)).unpublish(['8080', '53/udp']),
+      attach: async (host: Host) => (await find(host)).attach('far'),
+      detach: async (host: Host) => (await find(host)).detach('far'),
+    }
+    const stageFor = async (host: Host, change: unknown) => {
+      const { endpoints } = await stageWeb(host)
+      if (change === changes.detach && endpoints.length < 2) await (await find(host)).attach('far')
+    }
+    /** Kills a process at every place of the change; `next` is what the other host is asked for then. */
+    async function killBeside(change: (host: Host) => Promise<unknown>, next: (host: Host, at: number) => Promise<unknown>): Promise<void> {
+      await using other = await open(machine)
+      await other.networks.ensure({ name: 'far', subnets: ['10.8.0.0/24'] })
+      let plan: Plan = []
+      for (let at = 0; at <= plan.length; at++) {
+        if (at > 1 && !isTurn(plan, at)) continue
+        await stageFor(other, change)
+        const { host, between } = await openBetween(machine)
+        const died = between.killAfter(at)
+        void change(host)
+        plan = await died
+        await next(other, at)
+        await between.close()
+      }
+    }
+
+    test.each(Object.entries(changes))('%s, a removal leaves nothing of it', async (_, change) => {
+      await opened(async host => {
+        await stageLan(host)
+        await host.networks.ensure({ name: 'far', subnets: ['10.8.0.0/24'] })
+      })
+      const empty = await world()
+      await killBeside(change, async (other, at) => {
+        expect(await other.sandboxes.remove('web')).toBe(true)
+        expect(await world(), `killed before op ${at}`).toEqual(empty)
+      })
+    })
+
+    test.each(Object.entries(changes))('%s, the next change finds it as it was or done', async (_, change) => {
+      await killBeside(change, async (other, at) => {
+        const handle = await find(other)
+        expect(await handle.publish('9000:90'), `killed before op ${at}`).toHaveLength(2)
+        expect(await handle.unpublish('9000')).toHaveLength(2)
+        const settled = await world()
+        expect(await other.recover(), `killed before op ${at}`).toEqual({ rolledBack: [], repaired: [], damaged: [] })
+        expect(await world(), `killed before op ${at}`).toEqual(settled)
+        await handle.remove()
+      })
+    })
+  })
+
+  test('a change that had not begun, what was to be is half written: nothing is lost', async () => {
+    await opened(stageWeb)
+    const before = await world()
+    const change = `${machine.stateDir}/changes/web.json`
+    const record = await readFile(`${machine.stateDir}/sandboxes/web/state.json`, 'utf8')
+    for (const text of ['', record.slice(0, 300), record.replace(/"id":"[0-9a-f]{64}"/, `"id":"${'0'.repeat(64)}"`)]) {
+      await opened(async host => {
+        await writeFile(change, text)
+        const handle = await find(host)
+        expect(await handle.publish('9000:90')).toHaveLength(2)
+        expect(await handle.unpublish('9000')).toHaveLength(2)
+        expect(await world()).toEqual(before)
+        await writeFile(change, text)
+      })
+      await opened(async () => expect(await world()).toEqual(before))
+    }
+  })
+
+  test('a change, and the record is lost as well: what was to be goes', async () => {
+    await opened(stageLan)
+    const before = await world()
+    await opened(stageWeb)
+    const record = await readFile(`${machine.stateDir}/sandboxes/web/state.json`, 'utf8')
+    await writeFile(`${machine.stateDir}/changes/web.json`, record)
+    await writeFile(`${machine.stateDir}/sandboxes/web/state.json`, '{')
+    await opened(async () => {})
+    await run('ip', ['netns', 'delete', 'web'])
+    await run('rm', ['-r', `${machine.stateDir}/damaged`])
+    expect(await world()).toEqual(before)
+  })
+
   // The folder of a port is made before the claim in it, by the same op.
   test('the passing on of a lease, what was to become the new one goes', async () => {
     const before = await opened(async host => {

@@ -1,6 +1,9 @@
 /** What was found whole is not judged again while it looks the same; and whatever else there is, is found as ever. */
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { afterEach, beforeEach, expect } from 'vitest'
 
 import type { Host } from '../../lib/index.js'
@@ -103,4 +106,23 @@ test('the ruleset comes back after nft flush ruleset', async () => {
   await machine.nft('flush', 'ruleset')
   await (await open(machine)).close()
   expect(await machine.nft('list', 'tables')).toContain('table inet netmode')
+})
+
+test('a change that was at work when all else was found whole is found when it has broken off', async () => {
+  const record = await readFile(state('sandboxes', 'one', 'state.json'), 'utf8')
+  const atWork = spawn('flock', [state('sandboxes', 'one'), 'sh', '-c', 'echo locked; read _'])
+  await once(atWork.stdout, 'data')
+  await writeFile(state('changes', 'one.json'), record.replace('"labels":{}', '"labels":{"new":"1"}'))
+  // Long enough after it that its folder looks the same each time.
+  for (let i = 0; i < 4; i++) {
+    await setTimeout(40)
+    await (await open(machine)).close()
+  }
+  atWork.stdin.end()
+  await once(atWork, 'exit')
+  host = await open(machine, { repair: false })
+  expect(await host.recover()).toEqual({ rolledBack: ['one'], repaired: [], damaged: [] })
+  await host.close()
+  expect(await readdir(state('changes'))).toEqual([])
+  expect(await readFile(state('sandboxes', 'one', 'state.json'), 'utf8')).toBe(record)
 })

@@ -1,4 +1,4 @@
-/** What the store reads of a folder in which a sandbox is just being taken from a warm pool. */
+/** What the store reads of a folder in which a sandbox is just being taken from a warm pool, or changed. */
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -76,4 +76,25 @@ test('one record that can not be read keeps nobody from another one', async () =
   const [good, bad] = await Promise.allSettled(['good', 'bad'].map(name => store.sandbox(name)))
   expect(good).toEqual({ status: 'fulfilled', value: recordOf('good', 'ready') })
   expect(bad).toMatchObject({ status: 'rejected', reason: { code: 'ERR_NETMODE_STATE' } })
+})
+
+test.each([1, 20])('one of %i that is being changed has all that it had and may have by now, until the change is done', async count => {
+  for (let i = 1; i < count; i++) write(`box-${i}`, 'ready')
+  write('web', 'ready')
+  const before = recordOf('web', 'ready')
+  const port = { hostIp: '0.0.0.0', hostPort: 80, containerPort: 80, protocol: 'tcp' } as const
+  const text = format({ ...before, ports: [port] })
+  const seen = async () => (await store.sandboxes()).records.find(({ name }) => name === 'web')
+  const change = layout.sandboxInChange('web')
+  writeFileSync(change, text)
+  const pending = { ports: [port], endpoints: [], redirects: [], before, text }
+  expect(await seen()).toEqual({ ...before, phase: 'changing', ports: [port], pending })
+  expect(await store.sandbox('web')).toEqual(await seen())
+  // Who has died before all of it was written has done nothing else.
+  writeFileSync(change, text.slice(0, 100))
+  expect(await seen()).toEqual({ ...before, phase: 'changing', pending: { ...pending, ports: [], text: text.slice(0, 100) } })
+  writeFileSync(change, text)
+  renameSync(change, layout.sandboxRecord('web'))
+  expect(await seen()).toEqual({ ...before, ports: [port] })
+  expect(await store.sandbox('web')).toEqual({ ...before, ports: [port] })
 })
