@@ -1,11 +1,12 @@
 /** What a dead process, or somebody else, left behind is put right at the next opening, and nothing but that. */
 import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { type Host, type NetworkOptions, openHost, type SandboxOptions } from '../../lib/index.js'
 import type { Plan } from '../../lib/plan/op.js'
-import { open, openBetween } from '../setup/between.js'
+import { changes, open, openBetween } from '../setup/between.js'
 import { freshHost, type PrivateHost, run } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
 import { Programs } from '../setup/program.js'
@@ -226,7 +227,7 @@ describe('a process killed in the middle of', () => {
   })
 
   describe('a change, with another host open all along:', () => {
-    const changes = {
+    const kinds = {
       publish: async (host: Host) => (await find(host)).publish(['8081:81', '54:54/udp']),
       unpublish: async (host: Host) => (await find(host)).unpublish(['8080', '53/udp']),
       attach: async (host: Host) => (await find(host)).attach('far'),
@@ -234,7 +235,7 @@ describe('a process killed in the middle of', () => {
     }
     const stageFor = async (host: Host, change: unknown) => {
       const { endpoints } = await stageWeb(host)
-      if (change === changes.detach && endpoints.length < 2) await (await find(host)).attach('far')
+      if (change === kinds.detach && endpoints.length < 2) await (await find(host)).attach('far')
     }
     /** Kills a process at every place of the change; `next` is what the other host is asked for then. */
     async function killBeside(change: (host: Host) => Promise<unknown>, next: (host: Host, at: number) => Promise<unknown>): Promise<void> {
@@ -253,7 +254,7 @@ describe('a process killed in the middle of', () => {
       }
     }
 
-    test.each(Object.entries(changes))('%s, a removal leaves nothing of it', async (_, change) => {
+    test.each(Object.entries(kinds))('%s, a removal leaves nothing of it', async (_, change) => {
       await opened(async host => {
         await stageLan(host)
         await host.networks.ensure({ name: 'far', subnets: ['10.8.0.0/24'] })
@@ -265,7 +266,7 @@ describe('a process killed in the middle of', () => {
       })
     })
 
-    test.each(Object.entries(changes))('%s, the next change finds it as it was or done', async (_, change) => {
+    test.each(Object.entries(kinds))('%s, the next change finds it as it was or done', async (_, change) => {
       await killBeside(change, async (other, at) => {
         const handle = await find(other)
         expect(await handle.publish('9000:90'), `killed before op ${at}`).toHaveLength(2)
@@ -276,6 +277,22 @@ describe('a process killed in the middle of', () => {
         await handle.remove()
       })
     })
+  })
+
+  test('a change that began when a removal had been drawn up: the removal sees it', async () => {
+    await opened(stageWeb)
+    const change = `${machine.stateDir}/changes/web.json`
+    const record = await readFile(`${machine.stateDir}/sandboxes/web/state.json`, 'utf8')
+    const { host, between } = await openBetween(machine)
+    between.change = plan => {
+      if (!changes(plan)) return plan
+      writeFileSync(change, record.replace('"labels":{}', '"labels":{"new":"1"}'))
+      between.change = next => next
+      return plan
+    }
+    expect(await host.sandboxes.remove('web')).toBe(true)
+    expect(await readdir(`${machine.stateDir}/changes`)).toEqual([])
+    await host.close()
   })
 
   test('a change that had not begun, what was to be is half written: nothing is lost', async () => {
