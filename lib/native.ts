@@ -74,6 +74,8 @@ export interface NativeSession {
   order(like: JsonOf<Omit<NetnsCreate, 'op'>>): boolean
   /** No plan will come for it. */
   cancelOrder(): void
+  /** A plan will come in a moment: a native thread looks out for it. */
+  expect(): void
   /** `done` is called when its plans have ended, with what they do behind their answer, and nothing of it is open any more. */
   close(done: () => void): void
 }

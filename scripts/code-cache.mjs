@@ -116,6 +116,7 @@ const kAddon = {
       return true
     }
     cancelOrder() {}
+    expect() {}
     close(done) {
       setImmediate(done)
     }

@@ -123,6 +123,8 @@ export interface Mechanism {
    * that comes for it nobody ever sees it. Answers what says that none will come.
    */
   order(like: Order): () => void
+  /** A plan will come in a moment, and whoever asked waits for it: a thread is woken that looks out for it. None may come after all. */
+  expect(): void
   /** Subscribed when it returns; `onEvents` is called when there is something to take. @throws CLOSED, CAPACITY, KERNEL */
   watch(wish: WatchWish, onEvents: () => void): Watch
   /** Waits for what is under way, and what is done behind answers; nothing is open any more then. */
@@ -194,6 +196,10 @@ export class KernelMechanism implements Mechanism {
   order(like: Order): () => void {
     if (this.#closed || !this.#session.order(like)) return () => {}
     return () => this.#session.cancelOrder()
+  }
+
+  expect(): void {
+    if (!this.#closed) this.#session.expect()
   }
 
   async close(): Promise<void> {

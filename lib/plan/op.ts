@@ -56,6 +56,7 @@ export interface FileRename {
 /**
  * `create`: must be new. `replace`: temp file + rename. `overwrite`: in place, keeps the inode (bind mounts see it). `unseen`: where nobody
  * looks yet, at once, over whatever is there. `start`: at once too, and must be new; half of it means that what comes behind hasn't begun.
+ * It answers the file's version, for `expect.version`.
  */
 export interface FileWrite {
   readonly op: 'file.write'
@@ -126,6 +127,13 @@ export interface ExpectUnchanged {
   readonly text?: string
   /** It may be a symbolic link to the file. */
   readonly follow?: boolean
+}
+/** Fails with ESTALE unless the file is the one that a `file.write` of `how: 'start'` has written, whatever its name was then. */
+export interface ExpectVersion {
+  readonly op: 'expect.version'
+  readonly path: string
+  /** What that one answered. */
+  readonly version: string
 }
 /** A symbolic link whose target is the holder's name: created atomically with its content, EEXIST carries the holder. */
 export interface Claim {
@@ -582,6 +590,7 @@ export type Op =
   | ExpectLink
   | ExpectNames
   | ExpectUnchanged
+  | ExpectVersion
   | Claim
   | Release
   | PortClaim

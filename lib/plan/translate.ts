@@ -89,6 +89,6 @@ export function changedMeanwhile(error: unknown): boolean {
   if (!(error instanceof PlanFailure)) return false
   const { op } = error
   const errno = errnoName(error.errno)
-  if (op.op === 'expect.unchanged') return errno === 'ESTALE' || errno === 'ENOENT'
+  if (op.op === 'expect.unchanged' || op.op === 'expect.version') return errno === 'ESTALE' || errno === 'ENOENT'
   return (op.op === 'lock' && errno === 'ENOENT') || (op.op === 'file.write' && op.how === 'start' && errno === 'EEXIST')
 }

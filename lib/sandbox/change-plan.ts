@@ -1,13 +1,14 @@
 /** The plans that change a live sandbox: its ports and its endpoints. Pure. */
 
+import type { Output } from '../native.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
-import type { Step } from '../plan/op.js'
+import type { Plan, Step } from '../plan/op.js'
 import { between, difference, endpointId } from '../state/changing.js'
 import { expectRecord } from '../state/expectation.js'
 import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
-import { type EndpointRecord, format, formatKept, type PortRecord, type SandboxRecord } from '../state/records.js'
+import { type EndpointRecord, format, type PortRecord, type SandboxRecord } from '../state/records.js'
 import { shelve, unshelve, withoutPorts } from '../state/shelf.js'
 import { changedFileSteps } from './files.js'
 import { addressOf, gatewayEndpoint } from './gateway.js'
@@ -32,6 +33,8 @@ import {
 export interface Change {
   readonly before: SandboxRecord
   readonly after: SandboxRecord
+  /** Of the record's file before, where it is known: it need not be read again then. */
+  readonly version?: string | undefined
   /** Which of their ports make the difference: where there are thousands, nobody looks for them again. */
   readonly ports?: { readonly added: readonly PortRecord[]; readonly removed: readonly PortRecord[] }
   /** The network of each endpoint that is new, in their order. */
@@ -71,9 +74,9 @@ export function changePlan(ground: Ground, change: Change): Step[] {
     ...firewallSteps,
     ...networkSteps,
     { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive' } },
-    { apply: { op: 'expect.unchanged', path: layout.sandboxRecord(name), text: formatKept(before) } },
+    expectBefore(layout, change),
     ...shelving,
-    { apply: { op: 'file.write', path, text: formatKept(after), how: 'start' }, undo: { op: 'file.remove', path }, journal: true },
+    { apply: { op: 'file.write', path, text: format(after), how: 'start' }, undo: { op: 'file.remove', path }, journal: true },
     ...endpoints.added.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
     ...ports.added.map(port => claimPort(layout, name, port)),
     ...(attached ? [openNamespace(before.netns)] : []),
@@ -162,10 +165,20 @@ function defaultRoutes(before: readonly EndpointRecord[], after: readonly Endpoi
   })
 }
 
+function expectBefore(layout: Layout, { before, version }: Change): Step {
+  const path = layout.sandboxRecord(before.name)
+  return { apply: version === undefined ? { op: 'expect.unchanged', path, text: format(before) } : { op: 'expect.version', path, version } }
+}
+
+/** What a plan of a change that was run has written, and named: the version of the record's file. */
+export function versionOf(plan: Plan, outputs: readonly Output[]): string {
+  return outputs[plan.findIndex(({ apply }) => apply.op === 'file.write' && apply.how === 'start')] as string
+}
+
 /** The change is done. `undoable`: something comes behind it that can fail. */
 function renamed(layout: Layout, before: SandboxRecord, undoable: boolean): Step {
   const to = layout.sandboxRecord(before.name)
-  const undo = { op: 'file.write', path: to, text: formatKept(before), how: 'replace' } as const
+  const undo = { op: 'file.write', path: to, text: format(before), how: 'replace' } as const
   return { apply: { op: 'file.rename', path: layout.sandboxInChange(before.name), to }, ...(undoable && { undo }) }
 }
 

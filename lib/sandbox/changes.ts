@@ -12,7 +12,7 @@ import { shelve, withoutPorts, withPorts } from '../state/shelf.js'
 import type { Store } from '../state/store.js'
 import type { RedirectSelector, ValidRedirect } from '../validate/redirect-options.js'
 import type { ValidEndpointOptions } from '../validate/sandbox-options.js'
-import { begun, type Change, changePlan, healPlan, isToBeFinished } from './change-plan.js'
+import { begun, type Change, changePlan, healPlan, isToBeFinished, versionOf } from './change-plan.js'
 import { draftEndpoint, ifnameOf } from './draft.js'
 import { refuseOverlap } from './guest.js'
 import { held } from './held.js'
@@ -44,6 +44,8 @@ export class Changes {
   readonly #networks: Networks
   readonly #ground: Ground
   readonly #ports: PortChooser
+  /** Of the files of those records that were written here. */
+  readonly #versions = new WeakMap<SandboxRecord, string>()
 
   constructor(context: Context, store: Store, networks: Networks, ground: Ground, ports: PortChooser) {
     this.#context = context
@@ -55,6 +57,7 @@ export class Changes {
 
   /** Publishes more ports. */
   publish(record: SandboxRecord, requests: readonly PortRequest[], signal?: AbortSignal): Promise<Changed<readonly PortRecord[]>> {
+    this.#context.mechanism.expect()
     const refused = new Refused()
     const draft = (current: SandboxRecord) => this.#draftPublish(current, requests, refused, signal)
     return this.#run(record, draft, async error => avoidPort(error, requests, record, refused, 'ports'), signal)
@@ -68,6 +71,7 @@ export class Changes {
 
   /** Takes published ports back. */
   unpublish(record: SandboxRecord, selectors: readonly PortSelector[], signal?: AbortSignal): Promise<Changed<readonly PortRecord[]>> {
+    this.#context.mechanism.expect()
     const draft = async (current: SandboxRecord): Promise<Draft<readonly PortRecord[]>> => {
       const [hostPort, ...more] = new Set(selectors.map(selector => selector.hostPort))
       const isNear = more.length === 0 ? (port: PortRecord) => port.hostPort === hostPort : () => true
@@ -217,7 +221,8 @@ export class Changes {
         current = await this.#reread(current, signal)
         continue
       }
-      const { change, changed } = drafted
+      const { changed } = drafted
+      const change = drafted.change && { ...drafted.change, version: this.#versions.get(drafted.change.before) }
       if (change === undefined) {
         if (await this.#isCurrent(current, signal)) return { record: current, changed }
         current = await this.#reread(current, signal)
@@ -225,12 +230,15 @@ export class Changes {
       }
       const plan = changePlan(this.#ground, change)
       try {
-        this.#networks.learn(change.networks, plan, await this.#context.mechanism.run(plan, signal))
+        const outputs = await this.#context.mechanism.run(plan, signal)
+        this.#networks.learn(change.networks, plan, outputs)
         // Without the signal: it is as good as done, and what is left can't be taken back.
         if (isToBeFinished(change)) await this.#healed(begun(this.#ground, change))
         this.#networks.giveBack(change.before.endpoints.filter(endpoint => !change.after.endpoints.includes(endpoint)))
         if (change.networks.length > 0) await this.#context.names.ready(withNames(change.after).map(({ networkId }) => networkId))
-        return { record: shelve(this.#context.layout, change.after).record, changed }
+        const { record: after } = shelve(this.#context.layout, change.after)
+        if (!isToBeFinished(change)) this.#versions.set(after, versionOf(plan, outputs))
+        return { record: after, changed }
       } catch (error) {
         drafted.giveBack?.(error)
         if (attempt === attempts) throw translate(error, signal)

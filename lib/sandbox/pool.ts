@@ -125,6 +125,7 @@ export class Pool implements SandboxPool {
   async #take(options: TakeOptions, signal?: AbortSignal): Promise<CreatedSandbox> {
     this.#assertOpen()
     signal?.throwIfAborted()
+    this.#makers.context.mechanism.expect()
     const valid = takeOptions(options, this.network)
     const refused = new Refused()
     try {

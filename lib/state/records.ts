@@ -257,15 +257,6 @@ export function formatRemoval({ pending: _, ...record }: SandboxRecord): string 
   return format({ ...record, phase: 'removing' })
 }
 
-const kept = new WeakMap<SandboxRecord, string>()
-
-/** As `format`, and kept for as long as the record is: what one change has written is what the next one expects. */
-export function formatKept(record: SandboxRecord): string {
-  const text = kept.get(record) ?? format(record)
-  kept.set(record, text)
-  return text
-}
-
 /** A record as it goes to disk. */
 export function format(record: NetworkRecord | SandboxRecord): string {
   if (!('shelved' in record) || record.shelved === undefined) return `${JSON.stringify(record)}\n`

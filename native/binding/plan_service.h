@@ -27,6 +27,8 @@ class PlanService {
   void RunBeside(std::function<void()> task, Napi::Function done);
   // A namespace like that is made while the plan that will create it is still being drawn up; false: one is being made already.
   [[nodiscard]] bool Order(const std::shared_ptr<program::Session> &session, netns::NetnsCreate like);
+  // A plan will come in a moment.
+  void Expect() { pool_->Expect(); }
   // The plan stops at its next op and is rolled back; too late or unknown: nothing happens.
   void Cancel(std::uint32_t id);
 

@@ -55,6 +55,8 @@ state::ExpectUnchanged ReadExpectUnchanged(Object &object) {
   return {.path = object.String("path"), .text = object.OptionalString("text"), .follow = object.Flag("follow")};
 }
 
+state::ExpectVersion ReadExpectVersion(Object &object) { return {.path = object.String("path"), .version = object.String("version")}; }
+
 program::SocketOpen ReadSocketOpen(Object &object) {
   return {.ns = object.OptionalString("ns").value_or(""), .request = ReadSocketRequest(object)};
 }
@@ -91,6 +93,7 @@ constexpr Reader kReaders[] = {
     {"link.settle", Now<ReadLinkSettle>},
     {"expect.names", Now<ReadExpectNames>},
     {"expect.unchanged", Now<ReadExpectUnchanged>},
+    {"expect.version", Now<ReadExpectVersion>},
     {"claim", Now<ReadClaim>},
     {"release", Now<ReadRelease>},
     {"port.claim", Now<ReadPortClaim>},

@@ -24,6 +24,7 @@ Napi::Function SessionObject::Define(Napi::Env env) {
                          InstanceMethod<&SessionObject::Run>("run"),
                          InstanceMethod<&SessionObject::Cancel>("cancel"),
                          InstanceMethod<&SessionObject::Order>("order"),
+                         InstanceMethod<&SessionObject::Expect>("expect"),
                          InstanceMethod<&SessionObject::CancelOrder>("cancelOrder"),
                          InstanceMethod<&SessionObject::Close>("close"),
                      });
@@ -90,6 +91,10 @@ Napi::Value SessionObject::Order(const Napi::CallbackInfo &info) {
     last_like_ = std::move(like);
   }
   return Napi::Boolean::New(env, env.GetInstanceData<PlanService>()->Order(session_, last_like_));
+}
+
+void SessionObject::Expect(const Napi::CallbackInfo &info) {
+  if (session_ != nullptr) info.Env().GetInstanceData<PlanService>()->Expect();
 }
 
 void SessionObject::CancelOrder(const Napi::CallbackInfo &) {

@@ -28,6 +28,8 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   void Cancel(const Napi::CallbackInfo &info);
   // order(json): boolean. Has the namespace of a netns.create made that is to come, whatever its name; false: one is being made already.
   Napi::Value Order(const Napi::CallbackInfo &info);
+  // expect(): a plan will be run in a moment.
+  void Expect(const Napi::CallbackInfo &info);
   // cancelOrder(): no plan will come for it.
   void CancelOrder(const Napi::CallbackInfo &info);
   // close(done): plans under way finish, with what they do behind their answer; `done` is called when nothing is left open.

@@ -43,13 +43,14 @@ struct SocketOpen {
   netns::SocketRequest request;
 };
 // Ops that are carried out at once.
-using Immediate = std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove,
-                               state::FileRename, state::ExpectAbsent, state::ExpectNames, state::ExpectUnchanged, state::FileLook,
-                               state::ClaimList, state::Claim, state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate,
-                               netns::NetnsAttach, netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify, NetnsKeep, NetnsTake,
-                               netns::SysctlSet, netns::SysctlRestore, netns::SysctlGet, SocketOpen, tap::TapAdd, rtnl::LinkDelete,
-                               rtnl::LinkExpect, rtnl::LinkSettle, rtnl::LinkList, rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList,
-                               rtnl::NeighborTableList, rtnl::RuleList, Survey, nft::ListVerb, nft::RulesVerb, conntrack::ConntrackFlush>;
+using Immediate =
+    std::variant<state::Lock, state::FolderCreate, state::FolderRemove, state::FileWrite, state::FileRemove, state::FileRename,
+                 state::ExpectAbsent, state::ExpectNames, state::ExpectUnchanged, state::ExpectVersion, state::FileLook, state::ClaimList,
+                 state::Claim, state::Release, state::PortClaim, state::PortRelease, netns::NetnsCreate, netns::NetnsAttach,
+                 netns::NetnsOpen, netns::NetnsDelete, netns::NetnsIdentify, NetnsKeep, NetnsTake, netns::SysctlSet, netns::SysctlRestore,
+                 netns::SysctlGet, SocketOpen, tap::TapAdd, rtnl::LinkDelete, rtnl::LinkExpect, rtnl::LinkSettle, rtnl::LinkList,
+                 rtnl::AddressList, rtnl::RouteList, rtnl::NeighborList, rtnl::NeighborTableList, rtnl::RuleList, Survey, nft::ListVerb,
+                 nft::RulesVerb, conntrack::ConntrackFlush>;
 
 struct Op {
   const char *name;  // "link.add": what an error calls it

@@ -14,6 +14,8 @@ namespace {
 // Longer than a processor takes to wake.
 constexpr auto kLongWait = std::chrono::microseconds(300);
 constexpr auto kTogether = std::chrono::milliseconds(100);
+// What a call takes until it has a plan, with cold caches.
+constexpr auto kLookOut = std::chrono::microseconds(300);
 
 }  // namespace
 
@@ -31,6 +33,7 @@ Result<void> Pool::Submit(std::shared_ptr<Job> job, Where where) {
   {
     const std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(job));
+    brought_.store(true, std::memory_order_relaxed);
     if (waiting_.size() > idle_ && alive_ < size_) {
       auto started = StartThread();
       if (!started && alive_ == 0) {
@@ -42,6 +45,36 @@ Result<void> Pool::Submit(std::shared_ptr<Job> job, Where where) {
   }
   if (called != nullptr) called->wake.notify_one();
   return {};
+}
+
+void Pool::Expect() {
+  Seat *called = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto free = [](const Seat &seat) { return seat.taken && !seat.called; };
+    if (!waiting_.empty() || std::ranges::any_of(seats_, &Seat::looking)) return;
+    const auto found = std::ranges::find_if(seats_, free);
+    if (found == seats_.end()) return;
+    found->called = true;
+    found->lookout = sched_getcpu();
+    found->looking = true;
+    brought_.store(false, std::memory_order_relaxed);
+    called = &*found;
+  }
+  called->wake.notify_one();
+}
+
+// Asleep it would come later by what it takes a processor to wake. On the one that is to bring the job it would only be in the way.
+void Pool::LookOut(Seat &seat, std::unique_lock<std::mutex> &lock) {
+  const auto from = std::exchange(seat.lookout, std::nullopt);
+  if (waiting_.empty() && from != sched_getcpu()) {
+    lock.unlock();
+    const auto end = std::chrono::steady_clock::now() + kLookOut;
+    while (!brought_.load(std::memory_order_relaxed) && std::chrono::steady_clock::now() < end) {
+    }
+    lock.lock();
+  }
+  seat.looking = false;
 }
 
 // Where a thread wakes is up to the scheduler, and under KVM that takes a processor that sleeps for one that the hypervisor has taken away:
@@ -63,6 +96,11 @@ void Pool::Seat::GoAnywhere() {
 }
 
 Pool::Seat *Pool::Call(Job &job, Where where) {
+  // It comes by itself.
+  if (const auto looking = std::ranges::find_if(seats_, &Seat::looking); looking != seats_.end()) {
+    looking->looking = false;
+    return nullptr;
+  }
   const auto found = std::ranges::find_if(seats_, [](const Seat &seat) { return seat.taken && !seat.called; });
   if (found == seats_.end()) return nullptr;
   found->called = true;
@@ -79,6 +117,7 @@ void Pool::Wait(Seat &seat, std::unique_lock<std::mutex> &lock) {
   seat.taken = true;
   while (!stop_ && waiting_.empty()) {
     seat.wake.wait(lock);
+    if (seat.lookout) LookOut(seat, lock);
     seat.called = false;
   }
   seat.taken = false;

@@ -49,6 +49,8 @@ class Pool {
   enum class Where { kAnywhere, kApart };
   // Threads are started as they are needed. EAGAIN when not even one can be.
   [[nodiscard]] Result<void> Submit(std::shared_ptr<Job> job, Where where = Where::kAnywhere);
+  // A job will be submitted in a moment, by this thread: until then another one looks out for it, if there is one that has nothing to do.
+  void Expect();
   // The jobs that have finished since the last call, in the order in which they did.
   [[nodiscard]] std::vector<std::shared_ptr<Job>> TakeFinished();
 
@@ -59,6 +61,8 @@ class Pool {
     pthread_t thread{};
     bool taken = false;                // it does wait
     bool called = false;               // and is to come
+    std::optional<int> lookout;        // and is to look out for a job that this processor will bring
+    bool looking = false;              // and does so
     std::optional<cpu_set_t> allowed;  // where it may run, while it is told to keep away from a processor
 
     void KeepFromHere();
@@ -68,6 +72,7 @@ class Pool {
   void Serve();
   void Do(const std::shared_ptr<Job> &job);
   void Wait(Seat &seat, std::unique_lock<std::mutex> &lock);
+  void LookOut(Seat &seat, std::unique_lock<std::mutex> &lock);
   [[nodiscard]] Seat *Call(Job &job, Where where);
   void Carry(const std::shared_ptr<Job> &job);
   void Finish(const std::shared_ptr<Job> &job);
@@ -79,6 +84,7 @@ class Pool {
 
   std::mutex mutex_;
   std::deque<std::shared_ptr<Job>> waiting_;
+  std::atomic<bool> brought_ = false;  // for those that look out
   std::vector<std::shared_ptr<Job>> finished_;
   std::vector<pthread_t> threads_;
   std::list<Seat> seats_;  // of every thread there ever was

@@ -125,6 +125,7 @@ class Runner final : public rtnl::Names {
   [[nodiscard]] Result<Output> Do(const netns::SysctlGet &op);
   [[nodiscard]] Result<Output> Do(const SocketOpen &op);
   [[nodiscard]] Result<Output> Do(const Survey &op);
+  [[nodiscard]] Result<Output> Do(const state::FileWrite &op);
   [[nodiscard]] Result<Output> Do(const state::FileLook &op);
   [[nodiscard]] Result<Output> Do(const state::ClaimList &op);
   [[nodiscard]] Result<Output> Do(const state::PortClaim &op);

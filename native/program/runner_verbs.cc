@@ -163,6 +163,10 @@ Result<Output> Runner::Do(const Survey &op) {
   return Output{std::move(*seen)};
 }
 
+Result<Output> Runner::Do(const state::FileWrite &op) {
+  return op.how == state::FileWrite::How::kStart ? Found(state::Start(op)) : Nothing(state::Run(op));
+}
+
 Result<Output> Runner::Do(const state::FileLook &op) { return Found(state::Run(op)); }
 
 Result<Output> Runner::Do(const state::ClaimList &op) { return Found(state::Run(op)); }

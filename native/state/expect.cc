@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -63,6 +64,21 @@ Result<void> Run(const ExpectUnchanged &op) {
   text.resize(size);
   if (text != *op.text) return Fail(ESTALE, "read", op.path);
   return {};
+}
+
+Result<void> Run(const ExpectVersion &op) {
+  struct stat seen;
+  if (lstat(op.path.c_str(), &seen) != 0) return FailErrno("stat", op.path);
+  if (ContentVersion(seen) != op.version) return Fail(ESTALE, "stat", op.path);
+  return {};
+}
+
+std::string ContentVersion(const struct stat &file) {
+  std::string version;
+  for (const auto part : {static_cast<std::int64_t>(file.st_dev), static_cast<std::int64_t>(file.st_ino), file.st_mtim.tv_sec,
+                          file.st_mtim.tv_nsec, file.st_size})
+    version += std::to_string(part) + ' ';
+  return version;
 }
 
 }  // namespace netmode::state

@@ -1,6 +1,8 @@
 // Expect: what a plan was based on must still hold under the lock, or the plan stops.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +24,12 @@ struct ExpectUnchanged {
   bool follow = false;  // a symbolic link
 };
 
+// ESTALE unless the file is the one that was made then (Start() in folder.h), whatever its name was; ENOENT when it is gone.
+struct ExpectVersion {
+  std::string path;
+  std::string version;
+};
+
 // EEXIST if there is anything at the path.
 struct ExpectAbsent {
   std::string path;
@@ -30,5 +38,9 @@ struct ExpectAbsent {
 [[nodiscard]] Result<void> Run(const ExpectAbsent &op);
 [[nodiscard]] Result<void> Run(const ExpectNames &op);
 [[nodiscard]] Result<void> Run(const ExpectUnchanged &op);
+[[nodiscard]] Result<void> Run(const ExpectVersion &op);
+
+// The same as long as the file is the same and nobody has written into it; another name makes no difference.
+[[nodiscard]] std::string ContentVersion(const struct stat &file);
 
 }  // namespace netmode::state

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <thread>
 
+#include "state/expect.h"
+
 namespace netmode::state {
 
 namespace {
@@ -82,11 +84,13 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
 
 // A file with the text and nothing else, whatever was there (O_EXCL for `over`: only if nothing was); nothing is left of it after a
 // failure.
-[[nodiscard]] Result<void> WriteNew(const std::string &path, const std::string &text, int over = O_TRUNC) {
+// `made`: told how the file is then.
+[[nodiscard]] Result<void> WriteNew(const std::string &path, const std::string &text, int over = O_TRUNC, struct stat *made = nullptr) {
   const UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | over | O_NOFOLLOW | O_CLOEXEC, kFileMode));
   if (!file.Valid()) return FailErrno("open", path);
   auto written = WriteAll(file.Get(), text, path);
   if (written && fchmod(file.Get(), kFileMode) != 0) written = FailErrno("fchmod", path);
+  if (written && made != nullptr && fstat(file.Get(), made) != 0) written = FailErrno("fstat", path);
   if (!written) unlink(path.c_str());
   return written;
 }
@@ -209,6 +213,12 @@ Result<void> Run(const FileWrite &op) {
       return WriteNew(op.path, op.text, O_EXCL);
   }
   return Fail(EINVAL, "write", op.path);
+}
+
+Result<std::string> Start(const FileWrite &op) {
+  struct stat made;
+  if (auto written = WriteNew(op.path, op.text, O_EXCL, &made); !written) return std::unexpected(std::move(written.error()));
+  return ContentVersion(made);
 }
 
 Result<void> Run(const FileRename &op) {

@@ -87,6 +87,8 @@ UniqueFd Drop(UniqueFd lock) noexcept;
 [[nodiscard]] Result<void> Run(const FolderCreate &op);
 [[nodiscard]] Result<void> Run(const FolderRemove &op);
 [[nodiscard]] Result<void> Run(const FileWrite &op);
+// The same for `kStart`; answers the version of the file that it has made, for ExpectVersion.
+[[nodiscard]] Result<std::string> Start(const FileWrite &op);
 [[nodiscard]] Result<void> Run(const FileRemove &op);
 [[nodiscard]] Result<void> Run(const FileRename &op);
 [[nodiscard]] Result<void> Run(const Claim &op);

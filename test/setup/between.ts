@@ -42,6 +42,8 @@ export class Between implements Mechanism {
 
   order: Mechanism['order'] = like => this.#real.order(like)
 
+  expect: Mechanism['expect'] = () => this.#real.expect()
+
   #die(plan: Plan): Promise<never> {
     const done = plan.slice(0, this.#deathAfter).map(({ apply }) => ({ apply }))
     this.#isDead = true
