@@ -23,6 +23,7 @@ Pool::~Pool() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
+    brought_.store(true, std::memory_order_relaxed);
     for (Seat &seat : seats_) seat.wake.notify_one();
   }
   for (const pthread_t thread : threads_) pthread_join(thread, nullptr);

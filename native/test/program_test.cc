@@ -185,6 +185,27 @@ TEST_CASE("whoever sleeps comes when there is work, and may go everywhere again 
   CHECK(confined == 0);
 }
 
+TEST_CASE("whoever looks out for a job takes it, also one that comes late, and is none too few for those behind it") {
+  std::counting_semaphore<> done(0);
+  Pool pool(2, [] {});
+  const auto submit = [&] {
+    auto job = std::make_shared<Job>();
+    job->task = [&] { done.release(); };
+    REQUIRE(pool.Submit(std::move(job)));
+  };
+  pool.Expect();  // there is nobody yet
+  for (int i = 0; i < 2000; ++i) {
+    pool.Expect();
+    if (i % 3 == 1) pool.Expect();
+    // At once, while it looks out, and when it is asleep again.
+    if (i % 100 == 99) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const int jobs = 1 + i % 3;
+    for (int job = 0; job < jobs; ++job) submit();
+    for (int job = 0; job < jobs; ++job) done.acquire();
+  }
+  pool.Expect();  // and the end comes first
+}
+
 Report Create(Session &session, const std::string &name) {
   return Run(session, {{.apply = {.name = "netns.create", .verb = Immediate{netns::NetnsCreate{.name = name, .slot = "new"}}},
                         .undo = std::nullopt}});

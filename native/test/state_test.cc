@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "state/expect.h"
 #include "state/look.h"
 #include "state/ops.h"
 #include "test/private_world.h"
@@ -242,6 +243,32 @@ TEST_SUITE("state") {
     CHECK(state::Run(FileWrite{.path = path, .text = "5\n", .how = FileWrite::How::kUnseen}));
     CHECK(Text(path) == "5\n");
     CHECK(CodeOf(state::Run(FileWrite{.path = "/run/state/no/such", .text = "", .how = FileWrite::How::kReplace})) == ENOENT);
+  }
+
+  TEST_CASE_FIXTURE(StateFolder, "a file that is started must be new, and is known by its version under another name") {
+    const std::string path = "/run/state/start";
+    const std::string other = "/run/state/other";
+    const FileWrite start{.path = path, .text = "one\n", .how = FileWrite::How::kStart};
+    const auto version = state::Start(start);
+    REQUIRE(version);
+    CHECK(Text(path) == "one\n");
+    CHECK(CodeOf(state::Run(FileWrite{.path = path, .text = "two", .how = FileWrite::How::kStart})) == EEXIST);
+    CHECK(Text(path) == "one\n");
+    CHECK(state::Run(state::FileRename{.path = path, .to = other}));
+    CHECK(state::Run(state::ExpectVersion{.path = other, .version = *version}));
+    CHECK(CodeOf(state::Run(state::ExpectVersion{.path = path, .version = *version})) == ENOENT);
+    CHECK(state::Run(FileWrite{.path = other, .text = "one\n", .how = FileWrite::How::kReplace}));
+    CHECK(CodeOf(state::Run(state::ExpectVersion{.path = other, .version = *version})) == ESTALE);
+
+    const auto again = state::Start(start);
+    REQUIRE(again);
+    CHECK(state::Run(FileWrite{.path = path, .text = "one more\n", .how = FileWrite::How::kOverwrite}));
+    CHECK(CodeOf(state::Run(state::ExpectVersion{.path = path, .version = *again})) == ESTALE);
+
+    CHECK(CodeOf(state::Run(state::ExpectUnchanged{.path = path})) == ESTALE);
+    CHECK(unlink(path.c_str()) == 0);
+    CHECK(state::Run(state::ExpectUnchanged{.path = path}));
+    CHECK(CodeOf(state::Run(state::ExpectUnchanged{.path = path, .text = ""})) == ENOENT);
   }
 
   TEST_CASE("a full disk leaves neither a new file nor a temporary one") {

@@ -527,6 +527,11 @@ test('two hosts in one process, or in two, see what the other does', async () =>
   const same = await one.sandboxes.get('web')
   await same?.publish('8081:81')
   expect(await seen.unpublish('8081')).toHaveLength(2)
+  // What it has written itself is not there any more.
+  expect(await same?.publish('8082:82')).toHaveLength(2)
+  expect(await same?.unpublish('8082')).toHaveLength(2)
+  expect(await seen.publish('8083:83')).toHaveLength(2)
+  expect(await same?.unpublish('8083')).toHaveLength(2)
   expect(await same?.remove()).toBe(true)
   expect(await seen.remove()).toBe(false)
   await expect(seen.refresh()).rejects.toMatchObject({ code: 'ERR_NETMODE_NOT_FOUND' })
