@@ -2,6 +2,7 @@
 
 import { openHostWith } from '../../lib/host.js'
 import type { Host } from '../../lib/index.js'
+import type { Output } from '../../lib/native.js'
 import { type Mechanism, stepsOf } from '../../lib/plan/mechanism.js'
 import type { Plan, Step } from '../../lib/plan/op.js'
 import { alternate, clock, type Rival } from '../alternate.js'
@@ -10,20 +11,20 @@ import { barOf, figures, type Result, type Row, type Scale } from '../row.js'
 
 const isSender = ({ apply }: Step): boolean => apply.op.startsWith('nft.element.') && 'family' in apply && apply.family === 'bridge'
 
-/** Leaves elements of the table of frames out of plans. */
-function without(real: Mechanism): Mechanism {
-  return {
+/** Hands plans over step by step, those steps only that are wanted. */
+function only(isWanted: (step: Step) => boolean): (real: Mechanism) => Mechanism {
+  return real => ({
     run: async (given, signal) => {
       const plan = stepsOf(given)
-      const kept: Plan = plan.filter(step => !isSender(step))
+      const kept: Plan = plan.filter(isWanted)
       const outputs = [...(await real.run(kept, signal))]
-      return plan.map(step => (isSender(step) ? undefined : outputs.shift()))
+      return plan.map(step => (isWanted(step) ? outputs.shift() : undefined)) as readonly Output[]
     },
     order: like => real.order(like),
     expect: () => real.expect(),
     watch: (wish, onEvents) => real.watch(wish, onEvents),
     close: () => real.close(),
-  }
+  })
 }
 
 /** One sandbox with a published port. */
@@ -41,8 +42,14 @@ export const spoofCheck: Row = {
   work: 'a create with and without the element that holds the sandbox to its addresses',
   timely: true,
   async measure(scale: Scale): Promise<Result> {
-    await using bare = await openHostWith({}, without)
-    await using host = await openHostWith({}, real => real)
+    await using bare = await openHostWith(
+      {},
+      only(step => !isSender(step)),
+    )
+    await using host = await openHostWith(
+      {},
+      only(() => true),
+    )
     await host.networks.create(benchNetwork)
     const turns = { rounds: scale.samples(500), warmup: scale.samples(50), rest: 10 }
     const [left, whole] = await alternate([rival('without the check', bare), rival('netmode', host)], turns)
