@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <thread>
 #include <utility>
 
 #include "netns/visit.h"
@@ -17,8 +16,6 @@ constexpr auto kLongWait = std::chrono::microseconds(300);
 constexpr auto kTogether = std::chrono::milliseconds(100);
 // What a call takes until it has a plan, with cold caches.
 constexpr auto kLookOut = std::chrono::microseconds(300);
-// What it takes a caller to hear of an answer and to call again.
-constexpr auto kLinger = std::chrono::microseconds(30);
 
 }  // namespace
 
@@ -52,32 +49,32 @@ Result<void> Pool::Submit(std::shared_ptr<Job> job, Where where) {
 }
 
 void Pool::Expect() {
-  const auto until = Clock::now() + kLookOut;
   Seat *called = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    if (!waiting_.empty()) return;
-    auto found = std::ranges::find_if(seats_, &Seat::looking);
-    if (found == seats_.end()) {
-      found = std::ranges::find_if(seats_, [](const Seat &seat) { return seat.taken && !seat.called; });
-      if (found == seats_.end()) return;
-      found->called = true;
-      found->lookout = sched_getcpu();
-      found->looking = true;
-      brought_.store(false, std::memory_order_relaxed);
-      called = &*found;
-    }
-    found->until.store(until, std::memory_order_relaxed);
+    const auto free = [](const Seat &seat) { return seat.taken && !seat.called; };
+    if (!waiting_.empty() || std::ranges::any_of(seats_, &Seat::looking)) return;
+    const auto found = std::ranges::find_if(seats_, free);
+    if (found == seats_.end()) return;
+    found->called = true;
+    found->lookout = sched_getcpu();
+    found->looking = true;
+    brought_.store(false, std::memory_order_relaxed);
+    called = &*found;
   }
-  if (called != nullptr) called->wake.notify_one();
+  called->wake.notify_one();
 }
 
-// Asleep it would come later by what it takes a processor to wake.
+// Asleep it would come later by what it takes a processor to wake. On the one that is to bring the job it would only be in the way.
 void Pool::LookOut(Seat &seat, std::unique_lock<std::mutex> &lock) {
-  lock.unlock();
-  while (!brought_.load(std::memory_order_relaxed) && Clock::now() < seat.until.load(std::memory_order_relaxed)) {
+  const auto from = std::exchange(seat.lookout, std::nullopt);
+  if (waiting_.empty() && from != sched_getcpu()) {
+    lock.unlock();
+    const auto end = std::chrono::steady_clock::now() + kLookOut;
+    while (!brought_.load(std::memory_order_relaxed) && std::chrono::steady_clock::now() < end) {
+    }
+    lock.lock();
   }
-  lock.lock();
   seat.looking = false;
 }
 
@@ -116,24 +113,12 @@ Pool::Seat *Pool::Call(Job &job, Where where) {
   return &*found;
 }
 
-void Pool::Wait(Seat &seat, std::unique_lock<std::mutex> &lock, bool worked) {
+void Pool::Wait(Seat &seat, std::unique_lock<std::mutex> &lock) {
   ++idle_;
   seat.taken = true;
-  // Whoever has heard of one plan may have the next in a moment. One of us is enough, and none where the caller has no other processor.
-  static const bool kAlone = std::thread::hardware_concurrency() < 2;
-  if (worked && !kAlone && !stop_ && waiting_.empty() && std::ranges::none_of(seats_, &Seat::looking)) {
-    seat.looking = true;
-    seat.until.store(Clock::now() + kLinger, std::memory_order_relaxed);
-    brought_.store(false, std::memory_order_relaxed);
-    LookOut(seat, lock);
-  }
   while (!stop_ && waiting_.empty()) {
     seat.wake.wait(lock);
-    if (const auto from = std::exchange(seat.lookout, std::nullopt)) {
-      // On the processor that is to bring the job it would only be in the way.
-      seat.looking = seat.looking && waiting_.empty() && *from != sched_getcpu();
-      if (seat.looking) LookOut(seat, lock);
-    }
+    if (seat.lookout) LookOut(seat, lock);
     seat.called = false;
   }
   seat.taken = false;
@@ -171,15 +156,14 @@ void Pool::Serve() {
   std::unique_lock lock(mutex_);
   Seat &seat = seats_.emplace_back();
   seat.thread = pthread_self();
-  for (bool worked = false;;) {
-    Wait(seat, lock, worked);
+  while (true) {
+    Wait(seat, lock);
     if (stop_) break;
     std::shared_ptr<Job> job = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
     seat.GoAnywhere();
     Do(job);
-    worked = job->id != 0;
     job.reset();  // with what it was the last to hold: a session has much to close
     lock.lock();
     // A thread that could not get back home ends here; another is started for the next job.

@@ -55,17 +55,15 @@ class Pool {
   [[nodiscard]] std::vector<std::shared_ptr<Job>> TakeFinished();
 
  private:
-  using Clock = std::chrono::steady_clock;
   // Where a thread waits for work.
   struct Seat {
     std::condition_variable wake;
     pthread_t thread{};
-    bool taken = false;                      // it does wait
-    bool called = false;                     // and is to come
-    std::optional<int> lookout;              // and is to look out for a job that this processor will bring
-    bool looking = false;                    // and does so
-    std::atomic<Clock::time_point> until{};  // so long
-    std::optional<cpu_set_t> allowed;        // where it may run, while it is told to keep away from a processor
+    bool taken = false;                // it does wait
+    bool called = false;               // and is to come
+    std::optional<int> lookout;        // and is to look out for a job that this processor will bring
+    bool looking = false;              // and does so
+    std::optional<cpu_set_t> allowed;  // where it may run, while it is told to keep away from a processor
 
     void KeepFromHere();
     void GoAnywhere();
@@ -73,7 +71,7 @@ class Pool {
 
   void Serve();
   void Do(const std::shared_ptr<Job> &job);
-  void Wait(Seat &seat, std::unique_lock<std::mutex> &lock, bool worked);
+  void Wait(Seat &seat, std::unique_lock<std::mutex> &lock);
   void LookOut(Seat &seat, std::unique_lock<std::mutex> &lock);
   [[nodiscard]] Seat *Call(Job &job, Where where);
   void Carry(const std::shared_ptr<Job> &job);
