@@ -252,7 +252,5 @@ export class Recoverer {
 
 /** Did a plan stop because of what somebody else is doing or has done? */
 function isOvertaken(error: unknown): boolean {
-  return (
-    error instanceof PlanFailure && ['lock', 'expect.unchanged', 'expect.version', 'expect.names', 'nft.table.add'].includes(error.op.op)
-  )
+  return error instanceof PlanFailure && ['lock', 'expect.unchanged', 'expect.names', 'nft.table.add'].includes(error.op.op)
 }

@@ -178,8 +178,8 @@ export function versionOf(plan: Plan, outputs: readonly Output[]): string {
 /** The change is done. `undoable`: something comes behind it that can fail. */
 function renamed(layout: Layout, before: SandboxRecord, undoable: boolean): Step {
   const to = layout.sandboxRecord(before.name)
-  const undo = { op: 'file.write', path: to, text: format(before), how: 'replace' } as const
-  return { apply: { op: 'file.rename', path: layout.sandboxInChange(before.name), to }, ...(undoable && { undo }) }
+  const apply = { op: 'file.rename', path: layout.sandboxInChange(before.name), to } as const
+  return undoable ? { apply, undo: { op: 'file.write', path: to, text: format(before), how: 'replace' } } : { apply }
 }
 
 const noPorts = { added: [], removed: [] }

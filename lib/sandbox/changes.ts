@@ -212,7 +212,7 @@ export class Changes {
   ): Promise<Changed<T>> {
     let current = await record
     for (let attempt = 1; ; attempt++) {
-      while (current.phase !== 'ready') current = await this.#healed(current, signal)
+      while (current.pending !== undefined) current = await this.#healed(current, signal)
       let drafted: Draft<T>
       try {
         drafted = await draft(current)

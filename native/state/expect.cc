@@ -2,14 +2,15 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "state/look.h"
 
 namespace netmode::state {
 namespace {
@@ -71,14 +72,6 @@ Result<void> Run(const ExpectVersion &op) {
   if (lstat(op.path.c_str(), &seen) != 0) return FailErrno("stat", op.path);
   if (ContentVersion(seen) != op.version) return Fail(ESTALE, "stat", op.path);
   return {};
-}
-
-std::string ContentVersion(const struct stat &file) {
-  std::string version;
-  for (const auto part : {static_cast<std::int64_t>(file.st_dev), static_cast<std::int64_t>(file.st_ino), file.st_mtim.tv_sec,
-                          file.st_mtim.tv_nsec, file.st_size})
-    version += std::to_string(part) + ' ';
-  return version;
 }
 
 }  // namespace netmode::state

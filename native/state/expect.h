@@ -1,8 +1,6 @@
 // Expect: what a plan was based on must still hold under the lock, or the plan stops.
 #pragma once
 
-#include <sys/stat.h>
-
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,8 +37,5 @@ struct ExpectAbsent {
 [[nodiscard]] Result<void> Run(const ExpectNames &op);
 [[nodiscard]] Result<void> Run(const ExpectUnchanged &op);
 [[nodiscard]] Result<void> Run(const ExpectVersion &op);
-
-// The same as long as the file is the same and nobody has written into it; another name makes no difference.
-[[nodiscard]] std::string ContentVersion(const struct stat &file);
 
 }  // namespace netmode::state

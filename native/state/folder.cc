@@ -15,7 +15,7 @@
 #include <string_view>
 #include <thread>
 
-#include "state/expect.h"
+#include "state/look.h"
 
 namespace netmode::state {
 
@@ -83,8 +83,7 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
 }
 
 // A file with the text and nothing else, whatever was there (O_EXCL for `over`: only if nothing was); nothing is left of it after a
-// failure.
-// `made`: told how the file is then.
+// failure. `made`: told how the file is then.
 [[nodiscard]] Result<void> WriteNew(const std::string &path, const std::string &text, int over = O_TRUNC, struct stat *made = nullptr) {
   const UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | over | O_NOFOLLOW | O_CLOEXEC, kFileMode));
   if (!file.Valid()) return FailErrno("open", path);

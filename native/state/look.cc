@@ -37,12 +37,15 @@ std::int64_t Now() {
   return InNanoseconds(now);
 }
 
+std::string VersionAt(const struct stat &file, std::int64_t time) {
+  return std::to_string(file.st_dev) + ' ' + std::to_string(file.st_ino) + ' ' + std::to_string(time) + ' ' + std::to_string(file.st_size);
+}
+
 // `now`: from before the look.
 std::optional<std::string> VersionOf(const struct stat &file, std::int64_t now) {
   const std::int64_t changed = InNanoseconds(file.st_ctim);
   if (changed > now - kTick) return std::nullopt;
-  return std::to_string(file.st_dev) + ' ' + std::to_string(file.st_ino) + ' ' + std::to_string(changed) + ' ' +
-         std::to_string(file.st_size);
+  return VersionAt(file, changed);
 }
 
 std::optional<std::string> ReadAll(int file) {
@@ -93,6 +96,8 @@ Result<std::vector<std::string>> Names(int parent, const char *name, const std::
 }
 
 }  // namespace
+
+std::string ContentVersion(const struct stat &file) { return VersionAt(file, InNanoseconds(file.st_mtim)); }
 
 Result<std::vector<Sight>> Run(const FileLook &op) {
   std::vector<Sight> sights;

@@ -1,6 +1,8 @@
 // Look: many files of the state folder, or all claims in one of its folders, in one go.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +26,9 @@ struct Sight {
 
 // Never fails as a whole.
 [[nodiscard]] Result<std::vector<Sight>> Run(const FileLook &op);
+
+// The same for as long as the file is the same and nobody writes into it; another name makes no difference.
+[[nodiscard]] std::string ContentVersion(const struct stat &file);
 
 // All claims two levels below a folder: `folder/group/name`.
 struct ClaimList {
