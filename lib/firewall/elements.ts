@@ -122,19 +122,23 @@ export function redirectElements(sandbox: string, before: readonly RedirectMappi
   return elementSteps(sandbox, before.map(redirecting), after.map(redirecting))
 }
 
-/** Changes a sandbox's elements from `before` to `after`. Each counts once: two host ports that lead to one port share one of `exposed`. */
-export function elementSteps(sandbox: string, before: readonly Element[], after: readonly Element[]): Step[] {
+/**
+ * Changes a sandbox's elements from `before` to `after`, whose comment is `comment` unless they have one. Each counts once: two host ports
+ * that lead to one port share one of `exposed`.
+ */
+export function elementSteps(comment: string | undefined, before: readonly Element[], after: readonly Element[]): Step[] {
+  const commented = (element: Element) => add(comment === undefined ? element : { comment, ...element })
   const old = new Map(before.map(element => [idOf(element), element]))
   const wanted = new Map(after.map(element => [idOf(element), element]))
   const steps: Step[] = []
   for (const [id, element] of old) {
     if (wanted.has(id)) continue
-    const undo = add({ comment: sandbox, ...element })
+    const undo = commented(element)
     steps.push({ apply: remove(undo), undo })
   }
   for (const [id, element] of wanted) {
     if (old.has(id)) continue
-    const apply = add({ comment: sandbox, ...element })
+    const apply = commented(element)
     steps.push({ apply, undo: remove(apply) })
   }
   return steps

@@ -38,7 +38,7 @@ import {
   sourcePort,
   startsWith,
 } from './rule.js'
-import { senderTable } from './senders.js'
+import { senderTable, trusted } from './senders.js'
 import { bridgePlace, place, behind as priorities } from './table.js'
 
 export {
@@ -177,8 +177,11 @@ export const sandboxSets = [
   ...sets
     .filter(({ set }) => /^(?:publish|limited|allowed|exposed|redirect|bridges|routed|internal|names)/.test(set))
     .map(({ set }) => ({ ...place, set })),
-  ...senderTable.sets.map(({ set }) => ({ ...bridgePlace, set })),
+  { ...bridgePlace, set: trusted },
 ]
+
+/** Those whose elements begin with a sandbox's port of a bridge, and say no more of whose they are. */
+export const portSets = senderTable.sets.filter(({ set }) => set !== trusted).map(({ set }) => ({ ...bridgePlace, set }))
 
 function published(name: 'publish' | 'limited'): SetShape[] {
   return [

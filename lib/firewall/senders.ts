@@ -12,6 +12,9 @@ import { accept, bridgeRule, drop, iifname, inSet, ip6Source, ipSource, isNotVal
 import type { TableShape } from './ruleset.js'
 import { bridgePlace } from './table.js'
 
+/** Ports of which nothing is asked. */
+export const trusted = 'trusted'
+
 /** A port of a bridge, and what may come in by it. */
 export interface Sender {
   /** The link on the host: the host's end of a veth pair, a TAP. */
@@ -23,24 +26,26 @@ export interface Sender {
   readonly unchecked?: boolean
 }
 
-/** Lets a port of a sandbox send; each step's undo takes that back. Elements carry the sandbox's name as their comment. */
+/** Lets a port of a sandbox send; each step's undo takes that back. */
 export function senderSteps(sandbox: string, sender: Sender): Step[] {
   return senderElements(sandbox, [], [sender])
 }
 
 /** Lets in whatever comes by a bridge's uplink, if that is in our link group. */
 export function uplinkElements(port: string): Step[] {
-  return [change({ ...bridgePlace, set: 'trusted', key: [{ ifname: port }] })]
+  return [change({ ...bridgePlace, set: trusted, key: [{ ifname: port }] })]
 }
 
-/** Changes what the ports of a sandbox may send from `before` to `after`. Elements carry the sandbox's name as their comment. */
+/** Changes what the ports of a sandbox may send from `before` to `after`. */
 export function senderElements(sandbox: string, before: readonly Sender[], after: readonly Sender[]): Step[] {
-  return elementSteps(sandbox, before.flatMap(elementsOf), after.flatMap(elementsOf))
+  const elements = (senders: readonly Sender[]) => senders.flatMap(sender => elementsOf(sandbox, sender))
+  return elementSteps(undefined, elements(before), elements(after))
 }
 
-function elementsOf({ port, mac, addresses, unchecked }: Sender): Element[] {
+/** Whose they are their port says, but for those of `trusted`, where ports of others are too. */
+function elementsOf(sandbox: string, { port, mac, addresses, unchecked }: Sender): Element[] {
   const ifname = { ifname: port }
-  if (unchecked) return [{ ...bridgePlace, set: 'trusted', key: [ifname] }]
+  if (unchecked) return [{ ...bridgePlace, set: trusted, key: [ifname], comment: sandbox }]
   const allowed = (set: string, ...address: Datum[]): Element => ({ set, key: [ifname, { mac }, ...address], ...bridgePlace })
   const ip6 = addresses.filter(address => address.includes(':'))
   const own6 = ip6.length > 0 ? [...ip6, linkLocalOf(mac)] : []
@@ -82,7 +87,7 @@ const priority = -305
 export const senderTable: TableShape = {
   place: bridgePlace,
   sets: [
-    { set: 'trusted', key: ['ifname'] },
+    { set: trusted, key: ['ifname'] },
     // Port . MAC . address: of IPv4 and ARP, of IPv6, and of what neighbour discovery says.
     { set: 'sender4', key: ['ifname', 'ether_addr', 'ipv4_addr'] },
     { set: 'sender6', key: ['ifname', 'ether_addr', 'ipv6_addr'] },
@@ -105,7 +110,7 @@ export const senderTable: TableShape = {
       rules: [
         bridgeRule(isNotOfGroup(linkGroup), accept),
         bridgeRule(isEtherType('ip'), inSet([iifname, etherSource, ipSource], 'sender4'), accept),
-        bridgeRule(inSet(iifname, 'trusted'), accept),
+        bridgeRule(inSet(iifname, trusted), accept),
         bridgeRule(
           isEtherType('arp'),
           inSet([iifname, etherSource, arpAddress], 'sender4'),

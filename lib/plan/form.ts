@@ -2,6 +2,7 @@
  * Plans that differ in a few words only, as those of sandboxes on one network do. What is alike in them is drawn up and written once, with
  * blanks for those words, which are filled in for each. Pure.
  */
+import { toJson } from '../native.js'
 import type { WrittenPlan } from './mechanism.js'
 import type { Plan } from './op.js'
 
@@ -40,6 +41,28 @@ export class Form<T> {
       text: `[${text}]`,
       steps: () => this.#parts.flatMap((part, i) => ('alike' in part ? part.alike(of) : (own[i] as Plan))),
     }
+  }
+}
+
+/** How many kinds of plans are kept. */
+const mostKinds = 16
+
+/** Forms of plans that are drawn up again and again, by what is alike in them. */
+export class Forms<T> {
+  /** `form`: none where the plans turned out to differ in more than words. `stamp`: what it was made from besides. */
+  readonly #tried = new Map<string, { readonly stamp: string; readonly form?: Form<T> }>()
+
+  /** The plan of one of a kind; `draw` draws it up, and `form` makes a form of its kind, where it can. */
+  plan(kind: string, stamp: string, of: T, draw: () => Plan, form: () => Form<T> | undefined): Plan | WrittenPlan {
+    const tried = this.#tried.get(kind)
+    if (tried?.stamp === stamp && tried.form) return tried.form.fill(of)
+    const plan = draw()
+    if (tried?.stamp === stamp || (tried === undefined && this.#tried.size === mostKinds)) return plan
+    const made = form()
+    // What is worked out from a word, and not just said, shows here.
+    const isTrue = made?.fill(of).text === toJson(plan)
+    this.#tried.set(kind, { stamp, ...(isTrue && made && { form: made }) })
+    return plan
   }
 }
 

@@ -2,11 +2,11 @@
 import type { Context } from '../context.js'
 import type { Protocol } from '../contract.js'
 import { errnoName } from '../errors.js'
-import { sandboxSets } from '../firewall/ruleset.js'
+import { portSets, sandboxSets } from '../firewall/ruleset.js'
 import type { NftListing } from '../native.js'
 import type { Link } from '../plan/kernel-objects.js'
 import { linkGroup } from '../plan/link-group.js'
-import { type Mechanism, PlanFailure } from '../plan/mechanism.js'
+import { PlanFailure } from '../plan/mechanism.js'
 import type { Op, Plan, Step } from '../plan/op.js'
 import { expectRecord } from '../state/expectation.js'
 import { lockRoot } from '../state/lock.js'
@@ -47,6 +47,8 @@ export async function sweepPlans(
   elements: boolean,
 ): Promise<readonly Plan[]> {
   const { layout } = context
+  // Before the records are read, as all that may be a stray is.
+  const listed = elements ? await listElements(context) : []
   const { records: sandboxes } = await store.sandboxes()
   const { records: networks } = await store.networks()
   const there = new Set(await store.sandboxNames())
@@ -69,7 +71,7 @@ export async function sweepPlans(
     ...(await store.networkDrafts()).map(name => forgetDraftPlan(context, layout.network(name))),
     ...(await store.sandboxDrafts()).map(name => forgetDraftPlan(context, layout.sandboxRecord(name), layout.sandbox(name))),
     ...(await store.changes()).filter(name => !there.has(name)).map(name => forgetChangePlan(context, name)),
-    ...(elements ? [await elementPlan(context, byName)] : []),
+    ...(elements ? [elementPlan(listed, byName, devices)] : []),
   ]
 }
 
@@ -122,22 +124,25 @@ function holdsPort(holder: SandboxRecord | undefined, { group, name }: Claim): b
   return holder?.ports.some(({ protocol, hostPort, hostIp }) => group === `${protocol}-${hostPort}` && hostIp === name) ?? false
 }
 
-/** Elements carry the name of their sandbox as a comment. None, if a table is missing: it is made anew without them. */
-async function elementPlan({ mechanism }: Context, byName: ReadonlyMap<string, SandboxRecord>): Promise<Plan> {
-  const listings = await listSets(mechanism)
-  return listings.flatMap(({ elements = [] }, i) =>
-    elements
-      .filter(({ comment }) => comment !== undefined && !byName.has(comment))
-      .map(({ key, end }): Step => {
-        const element = { ...(sandboxSets[i] as (typeof sandboxSets)[number]), key, ...(end && { end }) }
-        return { apply: { op: 'nft.element.delete', ...element, missingOk: true } }
-      }),
-  )
+/** Elements of sandboxes that are not there, or about ports that are not. */
+function elementPlan(listed: readonly Listed[], byName: ReadonlyMap<string, SandboxRecord>, devices: ReadonlySet<string>): Plan {
+  const isStray = ({ place, comment, key: [first] }: Listed) =>
+    portSets.some(one => one === place)
+      ? first !== undefined && 'ifname' in first && !devices.has(first.ifname)
+      : comment !== undefined && !byName.has(comment)
+  return listed
+    .filter(isStray)
+    .map(({ place, key, end }): Step => ({ apply: { op: 'nft.element.delete', ...place, key, ...(end && { end }), missingOk: true } }))
 }
 
-async function listSets(mechanism: Mechanism): Promise<readonly NftListing[]> {
+type Listed = NonNullable<NftListing['elements']>[number] & { readonly place: (typeof sandboxSets)[number] }
+
+/** Those that say whose they are. None, if a table is missing: it is made anew without them. */
+async function listElements({ mechanism }: Context): Promise<readonly Listed[]> {
+  const places = [...sandboxSets, ...portSets]
   try {
-    return (await mechanism.run(sandboxSets.map(set => ({ apply: { op: 'nft.list', ...set } }) as const))) as readonly NftListing[]
+    const listings = await mechanism.run(places.map(place => ({ apply: { op: 'nft.list', ...place } }) as const))
+    return places.flatMap((place, i) => ((listings[i] as NftListing).elements ?? []).map(element => ({ ...element, place })))
   } catch (error) {
     if (error instanceof PlanFailure && errnoName(error.errno) === 'ENOENT') return []
     throw error

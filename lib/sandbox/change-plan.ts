@@ -1,8 +1,8 @@
 /** The plans that change a live sandbox: its ports and its endpoints. Pure. */
 
-import type { Output } from '../native.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
+import type { Part } from '../plan/form.js'
 import type { Plan, Step } from '../plan/op.js'
 import { between, difference, endpointId } from '../state/changing.js'
 import { expectRecord } from '../state/expectation.js'
@@ -53,30 +53,58 @@ export function isToBeFinished({ before, after }: Change): boolean {
   return difference(before.endpoints, after.endpoints, endpointId).removed.length > 0
 }
 
+/** A plan, and which of its steps writes the record. */
+export interface ChangePlan<P> {
+  readonly plan: P
+  readonly writing: number
+}
+
 /**
  * One plan for every change: what the sandbox is to be is written down first, and becomes its record in the end. Links can't be undeleted, so
  * they come last: with the plan that deletes some the change is not done yet, and `healPlan` ends it, which whoever comes next would
  * run otherwise.
  */
-export function changePlan(ground: Ground, change: Change): Step[] {
+export function changePlan(ground: Ground, change: Change): ChangePlan<Plan> {
+  const { first, then } = around(ground, change)
+  return { plan: [...first, writing(ground, change), ...then], writing: first.length }
+}
+
+/** The same in parts, of changes that differ in words only (change-forms.ts). */
+export function changeParts(ground: Ground): readonly Part<Change>[] {
+  return [
+    { alike: change => around(ground, change).first },
+    { own: change => [writing(ground, change)] },
+    { alike: change => around(ground, change).then },
+  ]
+}
+
+/** The step that writes what the sandbox is to be. */
+function writing({ layout }: Ground, { after }: Change): Step {
+  const path = layout.sandboxInChange(after.name)
+  const text = format(shelve(layout, after).record)
+  return { apply: { op: 'file.write', path, text, how: 'start' }, undo: { op: 'file.remove', path }, journal: true }
+}
+
+/** What comes before that, and what follows. */
+function around(ground: Ground, change: Change): { readonly first: Plan; readonly then: Plan } {
   const { before, networks, networkSteps, ports = noPorts } = change
   const { layout, firewall, resolver } = ground
   const { record: after, steps: shelving } = shelve(layout, change.after)
   const { name } = before
-  const path = layout.sandboxInChange(name)
   const endpoints = difference(before.endpoints, after.endpoints, endpointId)
   const published = concerned(change)
   const unshelving = unshelve(layout, before, after)
   const attached = endpoints.added.length + endpoints.removed.length > 0
   const firewallSteps = networks.some(({ record }) => driverOf(record).usesFirewall(record)) ? firewall.steps() : []
-  return [
+  const first: Plan = [
     lockRoot(layout, firewallSteps.length + networkSteps.length > 0 ? 'exclusive' : 'shared'),
     ...firewallSteps,
     ...networkSteps,
     { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive' } },
     expectBefore(layout, change),
     ...shelving,
-    { apply: { op: 'file.write', path, text: format(after), how: 'start' }, undo: { op: 'file.remove', path }, journal: true },
+  ]
+  const then: Plan = [
     ...endpoints.added.flatMap(endpoint => leaseSteps(layout, name, endpoint)),
     ...ports.added.map(port => claimPort(layout, name, port)),
     ...(attached ? [openNamespace(before.netns)] : []),
@@ -91,6 +119,7 @@ export function changePlan(ground: Ground, change: Change): Step[] {
       ? [...deleteLinks(endpoints.removed), ...deleteLinksIn(slot, endpoints.removed, false)]
       : [renamed(layout, before, unshelving.length > 0), ...unshelving]),
   ]
+  return { first, then }
 }
 
 /**
@@ -168,11 +197,6 @@ function defaultRoutes(before: readonly EndpointRecord[], after: readonly Endpoi
 function expectBefore(layout: Layout, { before, version }: Change): Step {
   const path = layout.sandboxRecord(before.name)
   return { apply: version === undefined ? { op: 'expect.unchanged', path, text: format(before) } : { op: 'expect.version', path, version } }
-}
-
-/** What a plan of a change that was run has written, and named: the version of the record's file. */
-export function versionOf(plan: Plan, outputs: readonly Output[]): string {
-  return outputs[plan.findIndex(({ apply }) => apply.op === 'file.write' && apply.how === 'start')] as string
 }
 
 /** The change is done. `undoable`: something comes behind it that can fail. */

@@ -12,7 +12,8 @@ import { shelve, withoutPorts, withPorts } from '../state/shelf.js'
 import type { Store } from '../state/store.js'
 import type { RedirectSelector, ValidRedirect } from '../validate/redirect-options.js'
 import type { ValidEndpointOptions } from '../validate/sandbox-options.js'
-import { begun, type Change, changePlan, healPlan, isToBeFinished, versionOf } from './change-plan.js'
+import { ChangeForms } from './change-forms.js'
+import { begun, type Change, changePlan, healPlan, isToBeFinished } from './change-plan.js'
 import { draftEndpoint, ifnameOf } from './draft.js'
 import { refuseOverlap } from './guest.js'
 import { held } from './held.js'
@@ -44,6 +45,7 @@ export class Changes {
   readonly #networks: Networks
   readonly #ground: Ground
   readonly #ports: PortChooser
+  readonly #forms: ChangeForms
   /** Of the files of those records that were written here. */
   readonly #versions = new WeakMap<SandboxRecord, string>()
 
@@ -53,6 +55,7 @@ export class Changes {
     this.#networks = networks
     this.#ground = ground
     this.#ports = ports
+    this.#forms = new ChangeForms(ground)
   }
 
   /** Publishes more ports. */
@@ -66,7 +69,7 @@ export class Changes {
   /** The plan of `publish`, for explain. */
   async publishPlan(record: SandboxRecord, requests: readonly PortRequest[]): Promise<Plan> {
     const { change } = await this.#draftPublish(record, requests, new Refused())
-    return change ? changePlan(this.#ground, change) : []
+    return change ? changePlan(this.#ground, change).plan : []
   }
 
   /** Takes published ports back. */
@@ -228,16 +231,17 @@ export class Changes {
         current = await this.#reread(current, signal)
         continue
       }
-      const plan = changePlan(this.#ground, change)
+      const { plan, writing } = this.#forms.plan(change)
       try {
         const outputs = await this.#context.mechanism.run(plan, signal)
-        this.#networks.learn(change.networks, plan, outputs)
+        // A plan that was written makes none.
+        if (!('text' in plan)) this.#networks.learn(change.networks, plan, outputs)
         // Without the signal: it is as good as done, and what is left can't be taken back.
         if (isToBeFinished(change)) await this.#healed(begun(this.#ground, change))
         this.#networks.giveBack(change.before.endpoints.filter(endpoint => !change.after.endpoints.includes(endpoint)))
         if (change.networks.length > 0) await this.#context.names.ready(withNames(change.after).map(({ networkId }) => networkId))
         const { record: after } = shelve(this.#context.layout, change.after)
-        if (!isToBeFinished(change)) this.#versions.set(after, versionOf(plan, outputs))
+        if (!isToBeFinished(change)) this.#versions.set(after, outputs[writing] as string)
         return { record: after, changed }
       } catch (error) {
         drafted.giveBack?.(error)

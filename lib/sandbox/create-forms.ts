@@ -1,31 +1,19 @@
 /** Plans of creates that ask for nothing out of the ordinary: for each network they are written once, and filled in. */
 
-import { toJson } from '../native.js'
 import { formatIp, networkOf, parseInterface } from '../network/cidr.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import { macOfIpv4 } from '../network/mac.js'
-import { Form } from '../plan/form.js'
+import { Form, Forms } from '../plan/form.js'
 import type { WrittenPlan } from '../plan/mechanism.js'
 import type { Plan } from '../plan/op.js'
 import type { EndpointRecord, SandboxRecord } from '../state/records.js'
 import type { Attachment, ValidSandboxOptions } from '../validate/sandbox-options.js'
 import { createParts, type Ground } from './plans.js'
-
-/** Of a network no more kinds of plans are kept than that. */
-const mostKinds = 16
-/** What publishes more ports is drawn up each time. */
-const mostPorts = 4
-
-/** `form`: none where the plans turned out to differ in more than words. */
-interface Tried {
-  readonly hostResolver: string
-  readonly form?: Form<SandboxRecord>
-}
+import { areOrdinary, blankPorts, kindOf, wordsOfPorts } from './port-words.js'
 
 export class CreateForms {
   readonly #ground: Ground
-  /** By what is published. */
-  readonly #tried = new WeakMap<KnownNetwork, Map<string, Tried>>()
+  readonly #forms = new WeakMap<KnownNetwork, Forms<SandboxRecord>>()
 
   constructor(ground: Ground) {
     this.#ground = ground
@@ -34,19 +22,13 @@ export class CreateForms {
   /** The plan of what was drafted on a network that is made, and has a table if it wants one; `draw` draws it up. */
   plan(options: ValidSandboxOptions, record: SandboxRecord, network: KnownNetwork, draw: () => Plan): Plan | WrittenPlan {
     if (!isOrdinary(options, record)) return draw()
-    const kind = record.ports.map(({ protocol, hostIp }) => `${protocol} ${hostIp}`).join()
-    const hostResolver = this.#ground.resolver.remembered()
-    const kinds = this.#tried.get(network) ?? new Map<string, Tried>()
-    const tried = kinds.get(kind)
-    if (tried?.hostResolver === hostResolver && tried.form) return tried.form.fill(record)
-    const plan = draw()
-    if (tried?.hostResolver === hostResolver || (tried === undefined && kinds.size === mostKinds)) return plan
-    const blank = blankOf(record)
-    const form = blank && new Form(createParts(this.#ground, { networks: [network], networkSteps: [] }), wordsOf, blank)
-    // What is worked out from a word, and not just said, shows here.
-    const isTrue = form?.fill(record).text === toJson(plan)
-    this.#tried.set(network, kinds.set(kind, { hostResolver, ...(isTrue && { form }) }))
-    return plan
+    const forms = this.#forms.get(network) ?? new Forms()
+    this.#forms.set(network, forms)
+    const blank = () => {
+      const one = blankOf(record)
+      return one && new Form(createParts(this.#ground, { networks: [network], networkSteps: [] }), wordsOf, one)
+    }
+    return forms.plan(kindOf(record.ports), this.#ground.resolver.remembered(), record, draw, blank)
   }
 }
 
@@ -65,9 +47,7 @@ function isOrdinary({ mode, netns, guest, attachments, dns, dnsSearch, dnsOption
     isPlain(attachment) &&
     endpoint?.ipv4 !== undefined &&
     endpoint.ipv6 === undefined &&
-    ports.length <= mostPorts &&
-    // Two that lead to one port share an element.
-    ports.every((one, i) => one.allow === undefined && ports.findIndex(other => other.containerPort === one.containerPort) === i)
+    areOrdinary(ports)
   )
 }
 
@@ -78,13 +58,8 @@ function isPlain({ mac, ifname, spoofCheck, tap }: Attachment): boolean {
 /** What differs. */
 function wordsOf({ name, endpoints: [endpoint], ports }: SandboxRecord): readonly string[] {
   const { hostIfname, mac, ipv4 } = endpoint as EndpointRecord
-  const words = [name, hostIfname ?? '', mac, ipv4?.address ?? '']
-  for (const { hostPort, containerPort } of ports) words.push(String(hostPort), String(containerPort))
-  return words
+  return [name, hostIfname ?? '', mac, ipv4?.address ?? '', ...wordsOfPorts(ports)]
 }
-
-/** Beyond what a port can be, with as many digits each. */
-const noPort = 1_000_000_000
 
 /** One with names and ports that no text has, and an address that no sandbox has; undefined where there is no such address. */
 function blankOf(record: SandboxRecord): SandboxRecord | undefined {
@@ -99,6 +74,6 @@ function blankOf(record: SandboxRecord): SandboxRecord | undefined {
     name,
     netns: { path: `/run/netns/${name}`, owned: true },
     endpoints: [{ ...endpoint, hostIfname: '\u0002', mac: macOfIpv4(address), ipv4: { ...ipv4, address } }],
-    ports: record.ports.map((port, i) => ({ ...port, hostPort: noPort + 2 * i, containerPort: noPort + 2 * i + 1 })),
+    ports: blankPorts(record.ports),
   }
 }

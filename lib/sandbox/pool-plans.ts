@@ -3,7 +3,6 @@ import type { Identity } from '../native.js'
 import { driverOf } from '../network/drivers/drivers.js'
 import { commonSettings } from '../network/drivers/endpoint-settings.js'
 import type { KnownNetwork } from '../network/known-network.js'
-import { Form, type Part } from '../plan/form.js'
 import type { LinkRef, Op, Plan, Slot, Step } from '../plan/op.js'
 import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
@@ -22,6 +21,14 @@ export interface Reserved {
   readonly linkIndex: number | undefined
   /** The host's resolv.conf that its own was made from. */
   readonly hostResolver: string
+  /** See take-forms.ts. */
+  readonly likeness: string
+}
+
+/** One of them, and who it is for. */
+export interface Taking {
+  readonly reserved: Reserved
+  readonly record: SandboxRecord
 }
 
 /**
@@ -61,76 +68,48 @@ export function reservePlan(
 }
 
 /**
- * What gives one to a sandbox that is drafted with its endpoint, in the order of its parts. The folder gets its name, with the lock and what was
- * written beforehand. The record that the pool had stays in it until the new one, which lies beside it, takes its place: the last step of
- * all, so that nothing has to take it back.
+ * Gives one to a sandbox that is drafted with its endpoint. The folder gets its name, with the lock and what was written beforehand. The
+ * record that the pool had stays in it until the new one, which lies beside it, takes its place: the last step of all, so that nothing has
+ * to take it back.
  */
-function takeParts(ground: Ground, reserved: Reserved): readonly Part<SandboxRecord>[] {
-  const { layout, firewall, resolver } = ground
+export function takePlan({ layout, firewall, resolver }: Ground, taking: Taking): Plan {
+  const { reserved, record } = taking
   const { name: old, endpoints } = reserved.record
-  const from = layout.sandbox(old)
-  const draft = layout.sandboxInMaking(old)
+  const { name } = record
+  const [from, to, draft] = [layout.sandbox(old), layout.sandbox(name), layout.sandboxInMaking(old)]
   const kept = { key: old, slot }
-  const links = linkFirewallSteps(firewall, old, endpoints)
   return [
-    {
-      alike: () => [
-        lockRoot(layout, 'shared'),
-        { apply: { op: 'netns.take', ...kept }, undo: { op: 'netns.keep', ...kept } },
-        ...endpoints.map(endpoint => ({ apply: { op: 'expect.link', ...linkOf(endpoint, reserved) } }) as const),
-      ],
-    },
-    {
-      // Beside the record of the pool nobody looks at it.
-      own: record => [
-        { apply: { op: 'file.write', path: draft, text: formatDraft(record), how: 'unseen' }, undo: { op: 'file.remove', path: draft } },
-      ],
-    },
-    {
-      alike: ({ name }) => {
-        const to = layout.sandbox(name)
-        return [
-          { apply: { op: 'file.rename', path: from, to, exclusive: true }, undo: { op: 'file.rename', path: to, to: from }, journal: true },
-          { apply: { op: 'expect.absent', path: `/run/netns/${name}` } },
-          ...endpoints.flatMap(endpoint => passLeases(layout, old, name, endpoint)),
-        ]
-      },
-    },
-    {
-      own: record => {
-        const to = layout.sandbox(record.name)
-        return [
-          ...record.ports.map(port => claimPort(layout, record.name, port)),
-          ...nameSteps(to, record).map(({ apply }): Step => ({ apply, undo: { op: 'file.remove', path: apply.path } })),
-          ...passResolver(to, record, reserved, resolver.text()),
-          ...firewall.allowed(publishSteps(record.name, undefined, record)),
-        ]
-      },
-    },
-    { alike: ({ name }) => passLinks(links, name) },
-    { own: record => forgetFlows(record.ports) },
-    {
-      alike: ({ name }) => [
-        { apply: { op: 'netns.attach', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } },
-        ...endpoints.map(endpoint => aliasStep(name, endpoint, reserved)),
-        { apply: { op: 'file.rename', path: layout.sandboxInMaking(name), to: layout.sandboxRecord(name) } },
-      ],
-    },
+    lockRoot(layout, 'shared'),
+    { apply: { op: 'netns.take', ...kept }, undo: { op: 'netns.keep', ...kept } },
+    ...endpoints.map((endpoint): Step => ({ apply: { op: 'expect.link', ...linkOf(endpoint, reserved) } })),
+    // Beside the record of the pool nobody looks at it.
+    { apply: { op: 'file.write', path: draft, text: formatDraft(record), how: 'unseen' }, undo: { op: 'file.remove', path: draft } },
+    { apply: { op: 'file.rename', path: from, to, exclusive: true }, undo: { op: 'file.rename', path: to, to: from }, journal: true },
+    { apply: { op: 'expect.absent', path: `/run/netns/${name}` } },
+    ...endpoints.flatMap(endpoint => passLeases(layout, old, name, endpoint)),
+    ...record.ports.map(port => claimPort(layout, name, port)),
+    ...nameSteps(to, record).map(({ apply }): Step => ({ apply, undo: { op: 'file.remove', path: apply.path } })),
+    ...passResolver(to, taking, resolver.text()),
+    ...firewall.allowed(publishSteps(name, undefined, record)),
+    ...passLinks(linkFirewallSteps(firewall, old, endpoints), name),
+    ...forgetFlows(record.ports),
+    { apply: { op: 'netns.attach', name, slot }, undo: { op: 'netns.delete', name, missingOk: true } },
+    ...endpoints.map(endpoint => aliasStep(name, endpoint, reserved)),
+    { apply: { op: 'file.rename', path: layout.sandboxInMaking(name), to: layout.sandboxRecord(name) } },
   ]
 }
 
-/** What gives one to a sandbox. All that needs only a name is drawn up, and written, while nobody waits for it. */
-export function takeForm(ground: Ground, reserved: Reserved): Form<SandboxRecord> {
-  // No name, no path and no text of ours has it.
-  return new Form(takeParts(ground, reserved), ({ name }) => [name], { ...reserved.record, name: '\u0001' })
+/** Is its resolv.conf as it has to be? */
+export function keepsResolver({ reserved: { record, hostResolver }, record: { files } }: Taking, resolver: string): boolean {
+  const isSame = (key: 'dns' | 'dnsSearch' | 'dnsOptions') =>
+    files[key].length === record.files[key].length && files[key].every((one, i) => one === record.files[key][i])
+  return hostResolver === resolver && isSame('dns') && isSame('dnsSearch') && isSame('dnsOptions')
 }
 
-/** Its resolv.conf is there, and mostly as it has to be. */
-function passResolver(folder: string, to: SandboxRecord, { record: from, hostResolver }: Reserved, resolver: string): Step[] {
-  const isSame = (key: 'dns' | 'dnsSearch' | 'dnsOptions') =>
-    to.files[key].length === from.files[key].length && to.files[key].every((one, i) => one === from.files[key][i])
-  if (hostResolver === resolver && isSame('dns') && isSame('dnsSearch') && isSame('dnsOptions')) return []
-  return [{ ...resolverStep(folder, to, resolver), undo: resolverStep(folder, from, hostResolver).apply }]
+function passResolver(folder: string, taking: Taking, resolver: string): Step[] {
+  if (keepsResolver(taking, resolver)) return []
+  const { reserved, record } = taking
+  return [{ ...resolverStep(folder, record, resolver), undo: resolverStep(folder, reserved.record, reserved.hostResolver).apply }]
 }
 
 /** Lets go of what is kept: the namespaces go, and their folders are free for a removal. */

@@ -6,7 +6,6 @@ import { errnoName, fail, invalid, isNetmodeError } from '../errors.js'
 import type { Identity } from '../native.js'
 import { withNames } from '../network/name-servers.js'
 import type { Networks } from '../network/networks.js'
-import type { Form } from '../plan/form.js'
 import { PlanFailure } from '../plan/mechanism.js'
 import { translate } from '../plan/translate.js'
 import { randomHex } from '../random.js'
@@ -15,20 +14,16 @@ import { sandboxOptions, takeOptions, type ValidSandboxOptions } from '../valida
 import { type Creation, requestsOf } from './creation.js'
 import { draftRecord, refuseAliases } from './draft.js'
 import type { Ground } from './plans.js'
-import { dropPlan, type Reserved, reservePlan, takeForm } from './pool-plans.js'
+import { dropPlan, type Reserved, reservePlan } from './pool-plans.js'
 import { avoidPort, type PortChooser, Refused } from './port-choice.js'
 import { SandboxHandle } from './sandbox.js'
+import { likenessOf, TakeForms } from './take-forms.js'
 
 /** How often one is drafted anew because another process was faster. */
 const attempts = 1000
 /** A share of the pool; and milliseconds without a take. See Pool's `#fillBehind`. */
 const few = 1 / 4
 const moment = 10
-
-/** One that is ready to be taken, and how. */
-interface Ready extends Reserved {
-  readonly take: Form<SandboxRecord>
-}
 
 /** What a pool needs of those whose sandboxes it makes. */
 export interface Makers {
@@ -58,7 +53,8 @@ export class Pool implements SandboxPool {
   readonly size: number
   readonly network: string
   readonly #makers: Makers
-  readonly #ready: Ready[] = []
+  readonly #forms: TakeForms
+  readonly #ready: Reserved[] = []
   /** In the hands of takes that may give them back. */
   #inHands = 0
   readonly #underWay = new Set<Promise<unknown>>()
@@ -70,6 +66,7 @@ export class Pool implements SandboxPool {
     this.size = size
     this.network = network
     this.#makers = makers
+    this.#forms = new TakeForms(makers.ground)
   }
 
   get ready(): number {
@@ -161,7 +158,7 @@ export class Pool implements SandboxPool {
 
   /** undefined: to be tried again, with this one or another. */
   async #takeOver(
-    reserved: Ready,
+    reserved: Reserved,
     valid: ValidSandboxOptions,
     refused: Refused,
     signal?: AbortSignal,
@@ -175,7 +172,7 @@ export class Pool implements SandboxPool {
       if (endpoints.some(({ lan }) => lan)) refuseAliases(this.network, aliases)
       const draft = draftRecord(valid, { path: `/run/netns/${valid.name}`, owned: true }, process, context.config)
       record = { ...draft, endpoints, ports: await ports.choose(requests, endpoints, refused, { field: 'publish', signal }) }
-      await context.mechanism.run(reserved.take.fill(record), signal)
+      await context.mechanism.run(this.#forms.plan({ reserved, record }), signal)
     } catch (error) {
       const isLost = isHarmed(error)
       if (isLost) await this.#discard([reserved])
@@ -199,7 +196,7 @@ export class Pool implements SandboxPool {
     }
   }
 
-  async #make(): Promise<Ready> {
+  async #make(): Promise<Reserved> {
     const { context, ground, networks } = this.#makers
     const valid = sandboxOptions({ name: 'reserved', network: this.network })
     // No name that a user could give, or ask for.
@@ -215,8 +212,7 @@ export class Pool implements SandboxPool {
         const namespace = plan.findIndex(({ apply }) => apply.op === 'netns.create')
         const link = plan.findIndex(({ apply }) => apply.op === 'link.add' && (apply.peer ?? apply.bornIn) !== undefined)
         const identity = outputs[namespace] as Identity
-        const reserved = { record, identity, linkIndex: outputs[link] as number | undefined, hostResolver }
-        return { ...reserved, take: takeForm(ground, reserved) }
+        return { record, identity, linkIndex: outputs[link] as number | undefined, hostResolver, likeness: likenessOf(record) }
       } catch (error) {
         creation.giveBack(draft, error)
         if (attempt === attempts || !(await creation.canRetry(error, draft))) throw translate(error)
@@ -225,7 +221,7 @@ export class Pool implements SandboxPool {
   }
 
   /** They and what is written of them go; whoever finds them first, in a moment when they are nobody's, does the same. */
-  async #discard(reserved: readonly Ready[]): Promise<void> {
+  async #discard(reserved: readonly Reserved[]): Promise<void> {
     const { context, remove } = this.#makers
     for (const { record } of reserved) {
       // Not there: it was lost on the way back.

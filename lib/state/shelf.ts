@@ -20,6 +20,11 @@ function shelvedCount({ shelved = [] }: Pick<SandboxRecord, 'shelved'>): number 
   return shelved.reduce((sum, { count }) => sum + count, 0)
 }
 
+/** Are all of its ports in the record itself, before a change and after it? */
+export function isLoose({ shelved, ports }: Pick<SandboxRecord, 'shelved' | 'ports'>): boolean {
+  return shelved === undefined && ports.length <= mostLoose
+}
+
 /** The record with further ports. */
 export function withPorts(record: SandboxRecord, added: readonly PortRecord[]): SandboxRecord {
   return { ...record, ports: [...record.ports, ...added] }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <thread>
 #include <utility>
 
 #include "netns/visit.h"
@@ -16,6 +17,8 @@ constexpr auto kLongWait = std::chrono::microseconds(300);
 constexpr auto kTogether = std::chrono::milliseconds(100);
 // What a call takes until it has a plan, with cold caches.
 constexpr auto kLookOut = std::chrono::microseconds(300);
+// What it takes a caller to hear of an answer and to call again.
+constexpr auto kLinger = std::chrono::microseconds(80);
 
 }  // namespace
 
@@ -33,6 +36,7 @@ Result<void> Pool::Submit(std::shared_ptr<Job> job, Where where) {
   Seat *called = nullptr;
   {
     const std::lock_guard lock(mutex_);
+    job->expected = std::exchange(expected_, false);
     waiting_.push_back(std::move(job));
     brought_.store(true, std::memory_order_relaxed);
     if (waiting_.size() > idle_ && alive_ < size_) {
@@ -52,9 +56,12 @@ void Pool::Expect() {
   Seat *called = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    const auto free = [](const Seat &seat) { return seat.taken && !seat.called; };
-    if (!waiting_.empty() || std::ranges::any_of(seats_, &Seat::looking)) return;
-    const auto found = std::ranges::find_if(seats_, free);
+    if (!waiting_.empty()) return;
+    expected_ = true;
+    look_until_ = Clock::now() + kLookOut;
+    // One that is about to be free need not be woken.
+    if (behind_ > 0 || std::ranges::any_of(seats_, &Seat::looking)) return;
+    const auto found = std::ranges::find_if(seats_, [](const Seat &seat) { return seat.taken && !seat.called; });
     if (found == seats_.end()) return;
     found->called = true;
     found->lookout = sched_getcpu();
@@ -65,16 +72,23 @@ void Pool::Expect() {
   called->wake.notify_one();
 }
 
-// Asleep it would come later by what it takes a processor to wake. On the one that is to bring the job it would only be in the way.
+// One of them is enough, and none where the caller has no other processor.
+void Pool::Linger(Seat &seat, std::unique_lock<std::mutex> &lock) {
+  static const bool kAlone = std::thread::hardware_concurrency() < 2;
+  if (kAlone || stop_ || !waiting_.empty() || std::ranges::any_of(seats_, &Seat::looking)) return;
+  seat.looking = true;
+  const auto until = Clock::now() + kLinger;
+  look_until_ = expected_ ? std::max(look_until_.load(), until) : until;
+  brought_.store(false, std::memory_order_relaxed);
+  LookOut(seat, lock);
+}
+
+// Asleep it would come later by what it takes a processor to wake.
 void Pool::LookOut(Seat &seat, std::unique_lock<std::mutex> &lock) {
-  const auto from = std::exchange(seat.lookout, std::nullopt);
-  if (waiting_.empty() && from != sched_getcpu()) {
-    lock.unlock();
-    const auto end = std::chrono::steady_clock::now() + kLookOut;
-    while (!brought_.load(std::memory_order_relaxed) && std::chrono::steady_clock::now() < end) {
-    }
-    lock.lock();
+  lock.unlock();
+  while (!brought_.load(std::memory_order_relaxed) && Clock::now() < look_until_.load(std::memory_order_relaxed)) {
   }
+  lock.lock();
   seat.looking = false;
 }
 
@@ -113,12 +127,17 @@ Pool::Seat *Pool::Call(Job &job, Where where) {
   return &*found;
 }
 
-void Pool::Wait(Seat &seat, std::unique_lock<std::mutex> &lock) {
+void Pool::Wait(Seat &seat, std::unique_lock<std::mutex> &lock, bool linger) {
   ++idle_;
   seat.taken = true;
+  if (linger) Linger(seat, lock);
   while (!stop_ && waiting_.empty()) {
     seat.wake.wait(lock);
-    if (seat.lookout) LookOut(seat, lock);
+    if (const auto from = std::exchange(seat.lookout, std::nullopt)) {
+      // On the processor that is to bring the job it would only be in the way.
+      seat.looking = seat.looking && waiting_.empty() && *from != sched_getcpu();
+      if (seat.looking) LookOut(seat, lock);
+    }
     seat.called = false;
   }
   seat.taken = false;
@@ -156,14 +175,15 @@ void Pool::Serve() {
   std::unique_lock lock(mutex_);
   Seat &seat = seats_.emplace_back();
   seat.thread = pthread_self();
-  while (true) {
-    Wait(seat, lock);
+  for (bool linger = false;;) {
+    Wait(seat, lock, linger);
     if (stop_) break;
     std::shared_ptr<Job> job = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
     seat.GoAnywhere();
     Do(job);
+    linger = job->expected;
     job.reset();  // with what it was the last to hold: a session has much to close
     lock.lock();
     // A thread that could not get back home ends here; another is started for the next job.
@@ -211,10 +231,16 @@ void Pool::Carry(const std::shared_ptr<Job> &job) {
 void Pool::Finish(const std::shared_ptr<Job> &job) {
   const auto run = std::exchange(job->run, nullptr);
   job->report = run->TakeReport();
+  {
+    const std::lock_guard lock(mutex_);
+    ++behind_;
+  }
   Tell(job);
   // The one that waits for the answer may have been woken on this processor (see KeepFromHere), and what follows are long system calls.
   sched_yield();
   run->Behind();
+  const std::lock_guard lock(mutex_);
+  --behind_;
 }
 
 void Pool::Tell(const std::shared_ptr<Job> &job) {

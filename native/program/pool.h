@@ -30,6 +30,7 @@ struct Job {
   std::function<void()> task;                                  // instead of the steps
   std::function<Result<std::vector<Step>>()> read;             // gives the steps, on the job's own thread
   std::optional<std::chrono::steady_clock::time_point> apart;  // when its thread was told to keep away from the one that asked
+  bool expected = false;                                       // a thread was to look out for it
   std::vector<Step> steps;
   std::atomic<bool> cancelled = false;
   std::shared_ptr<PlanRun> run;  // while it runs
@@ -50,11 +51,13 @@ class Pool {
   // Threads are started as they are needed. EAGAIN when not even one can be.
   [[nodiscard]] Result<void> Submit(std::shared_ptr<Job> job, Where where = Where::kAnywhere);
   // A job will be submitted in a moment, by this thread: until then another one looks out for it, if there is one that has nothing to do.
+  // Who expects one job waits for it and may have the next when it has heard of it: so long the thread looks out on.
   void Expect();
   // The jobs that have finished since the last call, in the order in which they did.
   [[nodiscard]] std::vector<std::shared_ptr<Job>> TakeFinished();
 
  private:
+  using Clock = std::chrono::steady_clock;
   // Where a thread waits for work.
   struct Seat {
     std::condition_variable wake;
@@ -71,7 +74,8 @@ class Pool {
 
   void Serve();
   void Do(const std::shared_ptr<Job> &job);
-  void Wait(Seat &seat, std::unique_lock<std::mutex> &lock);
+  void Wait(Seat &seat, std::unique_lock<std::mutex> &lock, bool linger);
+  void Linger(Seat &seat, std::unique_lock<std::mutex> &lock);
   void LookOut(Seat &seat, std::unique_lock<std::mutex> &lock);
   [[nodiscard]] Seat *Call(Job &job, Where where);
   void Carry(const std::shared_ptr<Job> &job);
@@ -84,7 +88,10 @@ class Pool {
 
   std::mutex mutex_;
   std::deque<std::shared_ptr<Job>> waiting_;
-  std::atomic<bool> brought_ = false;  // for those that look out
+  std::atomic<bool> brought_ = false;            // for those that look out
+  std::atomic<Clock::time_point> look_until_{};  // so long
+  bool expected_ = false;                        // the next job
+  std::size_t behind_ = 0;                       // threads that have told, and have something left to do
   std::vector<std::shared_ptr<Job>> finished_;
   std::vector<pthread_t> threads_;
   std::list<Seat> seats_;  // of every thread there ever was
