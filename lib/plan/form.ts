@@ -2,7 +2,6 @@
  * Plans that differ in a few words only, as those of sandboxes on one network do. What is alike in them is drawn up and written once, with
  * blanks for those words, which are filled in for each. Pure.
  */
-import { toJson } from '../native.js'
 import type { WrittenPlan } from './mechanism.js'
 import type { Plan } from './op.js'
 
@@ -60,7 +59,7 @@ export class Forms<T> {
     if (tried?.stamp === stamp || (tried === undefined && this.#tried.size === mostKinds)) return plan
     const made = form()
     // What is worked out from a word, and not just said, shows here.
-    const isTrue = made?.fill(of).text === toJson(plan)
+    const isTrue = made?.fill(of).text === JSON.stringify(plan)
     this.#tried.set(kind, { stamp, ...(isTrue && made && { form: made }) })
     return plan
   }

@@ -76,11 +76,13 @@ void Pool::Expect() {
 void Pool::Linger(Seat &seat, std::unique_lock<std::mutex> &lock) {
   static const bool kAlone = std::thread::hardware_concurrency() < 2;
   if (kAlone || stop_ || !waiting_.empty() || std::ranges::any_of(seats_, &Seat::looking)) return;
+  seat.called = true;
   seat.looking = true;
   const auto until = Clock::now() + kLinger;
   look_until_ = expected_ ? std::max(look_until_.load(), until) : until;
   brought_.store(false, std::memory_order_relaxed);
   LookOut(seat, lock);
+  seat.called = false;
 }
 
 // Asleep it would come later by what it takes a processor to wake.

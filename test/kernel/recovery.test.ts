@@ -496,6 +496,24 @@ describe('when somebody else', () => {
     expect(await world()).toEqual(before)
   })
 
+  test('leaves the record of a sandbox on a bridge damaged, what its port might send goes, and what those of others may stays', async () => {
+    await opened(async host => {
+      await host.networks.create({ name: 'both', subnets: ['10.8.0.0/24', 'fd00:8::/64'] })
+      await host.sandboxes.create({ name: 'db', network: 'both' })
+      await host.sandboxes.create({ name: 'any', network: 'both', spoofCheck: false })
+    })
+    const before = await world()
+    await opened(async host => {
+      await host.sandboxes.create({ name: 'web', network: 'both', publish: ['8080:80'] })
+      await host.sandboxes.create({ name: 'all', network: 'both', spoofCheck: false })
+    })
+    for (const name of ['web', 'all']) await writeFile(`${machine.stateDir}/sandboxes/${name}/state.json`, '{')
+    await opened(async () => {})
+    for (const name of ['web', 'all']) await run('ip', ['netns', 'delete', name])
+    await run('rm', ['-r', `${machine.stateDir}/damaged`])
+    expect(await world()).toEqual(before)
+  })
+
   test('leaves the record of a network damaged, its bridge goes, and its name is free', async () => {
     await opened(async () => {})
     const before = await world()
