@@ -96,6 +96,9 @@ describe('what asks for nothing out of the ordinary', () => {
       aliases: fc.option(fc.constant(['db', 'web']), { nil: undefined }),
       labels: fc.dictionary(someName, fc.stringMatching(/^[ -~]{1,40}$/), { maxKeys: 2 }),
       addHosts: fc.option(fc.constant(['db:10.9.0.7']), { nil: undefined }),
+      gatewayPriority: fc.option(fc.constant(5), { nil: undefined }),
+      expose: fc.option(fc.constant(['90/udp']), { nil: undefined }),
+      ephemeral: fc.boolean(),
     })
     const someHost = fc.integer({ min: 1, max: 65_535 })
     const ports = fc.array(fc.record({ hostPort: someHost, containerPort: someHost, protocol: fc.constantFrom('tcp', 'udp', 'sctp') }), {
