@@ -11,7 +11,7 @@ interface Probe {
 }
 
 /** Cycles before those that count: until then what threads and V8 keep for the next time fills up, ever more slowly. */
-const warmup = 3000
+const warmup = 24_000
 /** Sandboxes that are made and removed together. */
 const atOnce = 32
 

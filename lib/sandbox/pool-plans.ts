@@ -88,7 +88,8 @@ export function takePlan({ layout, firewall, resolver }: Ground, taking: Taking)
     { apply: { op: 'expect.absent', path: `/run/netns/${name}` } },
     ...endpoints.flatMap(endpoint => passLeases(layout, old, name, endpoint)),
     ...record.ports.map(port => claimPort(layout, name, port)),
-    ...nameSteps(to, record).map(({ apply }): Step => ({ apply, undo: { op: 'file.remove', path: apply.path } })),
+    // Of one that nobody has taken nobody reads them.
+    ...nameSteps(to, record),
     ...passResolver(to, taking, resolver.text()),
     ...firewall.allowed(publishSteps(name, undefined, record)),
     ...passLinks(linkFirewallSteps(firewall, old, endpoints), name),

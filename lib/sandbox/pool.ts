@@ -22,7 +22,7 @@ import { likenessOf, TakeForms } from './take-forms.js'
 /** How often one is drafted anew because another process was faster. */
 const attempts = 1000
 /** A share of the pool; and milliseconds without a take. See Pool's `#fillBehind`. */
-const few = 1 / 4
+const few = 1 / 8
 const moment = 10
 
 /** What a pool needs of those whose sandboxes it makes. */
