@@ -74,8 +74,8 @@ void Pool::Expect() {
 
 // One of them is enough, and none where the caller has no other processor.
 void Pool::Linger(Seat &seat, std::unique_lock<std::mutex> &lock) {
-  static const bool kAlone = std::thread::hardware_concurrency() < 2;
-  if (kAlone || stop_ || !waiting_.empty() || std::ranges::any_of(seats_, &Seat::looking)) return;
+  static const bool alone = std::thread::hardware_concurrency() < 2;
+  if (alone || stop_ || !waiting_.empty() || std::ranges::any_of(seats_, &Seat::looking)) return;
   seat.called = true;
   seat.looking = true;
   const auto until = Clock::now() + kLinger;
