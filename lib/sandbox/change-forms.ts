@@ -6,7 +6,7 @@ import type { PortRecord, SandboxRecord } from '../state/records.js'
 import { isLoose, withPorts } from '../state/shelf.js'
 import { type Change, type ChangePlan, changeParts, changePlan } from './change-plan.js'
 import type { Ground } from './plans.js'
-import { areOrdinary, blankPorts, kindOf, wordsOfPorts } from './port-words.js'
+import { areOrdinary, blank, blankOf, hasOneEndpoint, kindOf, wordsOf } from './record-words.js'
 
 export class ChangeForms {
   readonly #ground: Ground
@@ -21,8 +21,11 @@ export class ChangeForms {
     if (ports === undefined || !isOrdinary(change, ports)) return changePlan(this.#ground, change)
     const kind = `${ports.removed.length} ${kindOf([...ports.removed, ...ports.added])}`
     const draw = () => changePlan(this.#ground, change).plan
-    const plan = this.#forms.plan(kind, '', change, draw, () => new Form(changeParts(this.#ground), wordsOf, blankOf(change)))
-    return { plan, writing: ordinaryWriting }
+    const form = () => {
+      const one = blankChange(change)
+      return one && new Form(changeParts(this.#ground), wordsOfChange, one)
+    }
+    return { plan: this.#forms.plan(kind, '', change, draw, form), writing: ordinaryWriting }
   }
 }
 
@@ -33,16 +36,13 @@ type Ports = NonNullable<Change['ports']>
 
 /** A few ports for everybody come or go, of an IPv4 endpoint; nothing else of the sandbox has to do with them. */
 function isOrdinary({ before, after, version, networks, networkSteps }: Change, { added, removed }: Ports): boolean {
-  const [endpoint] = before.endpoints
   const ports = added.length > 0 ? added : removed
   return (
     version !== undefined &&
     networks.length + networkSteps.length === 0 &&
     before.endpoints === after.endpoints &&
-    before.endpoints.length === 1 &&
-    endpoint?.ipv4 !== undefined &&
-    endpoint.ipv6 === undefined &&
-    !endpoint.lan &&
+    hasOneEndpoint(before) &&
+    before.endpoints.every(({ lan }) => !lan) &&
     before.redirects === undefined &&
     isLoose(before) &&
     isLoose(after) &&
@@ -57,23 +57,24 @@ function hasOthers(all: readonly PortRecord[], ports: readonly PortRecord[], exc
   return all.some(one => ports.some(({ containerPort }) => one.containerPort === containerPort) && !except.includes(one))
 }
 
-/** What differs. */
-function wordsOf({ before: { name, endpoints }, version, ports }: Change): readonly string[] {
+/** The sandbox with those ports alone that make the difference. */
+function concernedOf({ before, ports }: Change): SandboxRecord {
   const { added, removed } = ports as Ports
-  return [name, version ?? '', endpoints[0]?.ipv4?.address ?? '', ...wordsOfPorts(removed), ...wordsOfPorts(added)]
+  return { ...before, ports: [...removed, ...added] }
 }
 
-/** Characters that have no meaning: no text has them, and JSON writes them as they are. */
-const [blankName, blankVersion, blankAddress] = ['\ue000', '\ue001', '\ue002'] as const
+/** What differs. */
+function wordsOfChange(change: Change): readonly string[] {
+  return [change.version ?? '', ...wordsOf(concernedOf(change))]
+}
 
-function blankOf({ before, ports, ...rest }: Change): Change {
-  const { added, removed } = ports as Ports
-  const endpoints = before.endpoints.map(endpoint => ({
-    ...endpoint,
-    ...(endpoint.ipv4 && { ipv4: { ...endpoint.ipv4, address: blankAddress } }),
-  }))
-  const blank: SandboxRecord = { ...before, name: blankName, endpoints, ports: [] }
-  const blanks = { added: blankPorts(added), removed: blankPorts(removed) }
-  const [from, to] = [withPorts(blank, blanks.removed), withPorts(blank, blanks.added)]
-  return { ...rest, version: blankVersion, before: from, after: to, ports: blanks }
+const noVersion = blank(100)
+
+function blankChange(change: Change): Change | undefined {
+  const one = blankOf(concernedOf(change))
+  if (one === undefined) return undefined
+  const removed = one.ports.slice(0, change.ports?.removed.length)
+  const added = one.ports.slice(removed.length)
+  const bare = { ...one, ports: [] }
+  return { ...change, version: noVersion, before: withPorts(bare, removed), after: withPorts(bare, added), ports: { added, removed } }
 }

@@ -65,28 +65,27 @@ export interface ChangePlan<P> {
  * run otherwise.
  */
 export function changePlan(ground: Ground, change: Change): ChangePlan<Plan> {
-  const { first, then } = around(ground, change)
-  return { plan: [...first, writing(ground, change), ...then], writing: first.length }
+  const { first, after, then } = around(ground, change)
+  return { plan: [...first, writing(ground, after), ...then], writing: first.length }
 }
 
-/** The same in parts, of changes that differ in words only (change-forms.ts). */
+/** The same in parts, of changes that differ in words only (change-forms.ts), and put nothing on the shelf. */
 export function changeParts(ground: Ground): readonly Part<Change>[] {
   return [
     { alike: change => around(ground, change).first },
-    { own: change => [writing(ground, change)] },
+    { own: change => [writing(ground, change.after)] },
     { alike: change => around(ground, change).then },
   ]
 }
 
 /** The step that writes what the sandbox is to be. */
-function writing({ layout }: Ground, { after }: Change): Step {
+function writing({ layout }: Ground, after: SandboxRecord): Step {
   const path = layout.sandboxInChange(after.name)
-  const text = format(shelve(layout, after).record)
-  return { apply: { op: 'file.write', path, text, how: 'start' }, undo: { op: 'file.remove', path }, journal: true }
+  return { apply: { op: 'file.write', path, text: format(after), how: 'start' }, undo: { op: 'file.remove', path }, journal: true }
 }
 
-/** What comes before that, and what follows. */
-function around(ground: Ground, change: Change): { readonly first: Plan; readonly then: Plan } {
+/** What comes before that, what is written, and what follows. */
+function around(ground: Ground, change: Change): { readonly first: Plan; readonly after: SandboxRecord; readonly then: Plan } {
   const { before, networks, networkSteps, ports = noPorts } = change
   const { layout, firewall, resolver } = ground
   const { record: after, steps: shelving } = shelve(layout, change.after)
@@ -119,7 +118,7 @@ function around(ground: Ground, change: Change): { readonly first: Plan; readonl
       ? [...deleteLinks(endpoints.removed), ...deleteLinksIn(slot, endpoints.removed, false)]
       : [renamed(layout, before, unshelving.length > 0), ...unshelving]),
   ]
-  return { first, then }
+  return { first, after, then }
 }
 
 /**

@@ -21,7 +21,7 @@ export interface Reserved {
   readonly linkIndex: number | undefined
   /** The host's resolv.conf that its own was made from. */
   readonly hostResolver: string
-  /** See take-forms.ts. */
+  /** What it has in common with others of its pool (take-forms.ts), so that no take has to find out. */
   readonly likeness: string
 }
 

@@ -2,10 +2,10 @@
 import { Form, Forms } from '../plan/form.js'
 import type { WrittenPlan } from '../plan/mechanism.js'
 import type { Plan } from '../plan/op.js'
-import type { EndpointRecord, SandboxRecord } from '../state/records.js'
+import type { SandboxRecord } from '../state/records.js'
 import type { Ground } from './plans.js'
 import { keepsResolver, type Taking, takePlan } from './pool-plans.js'
-import { areOrdinary, blankPorts, kindOf, wordsOfPorts } from './port-words.js'
+import { areOrdinary, blank, blankOf, hasOneEndpoint, hasWordsOnly, kindOf, wordsOf } from './record-words.js'
 
 export class TakeForms {
   readonly #ground: Ground
@@ -20,73 +20,34 @@ export class TakeForms {
     const hostResolver = this.#ground.resolver.text()
     if (!isOrdinary(taking) || !keepsResolver(taking, hostResolver)) return draw()
     const { reserved, record } = taking
-    const kind = `${kindOf(record.ports)} ${record.ephemeral === undefined} ${reserved.likeness}`
-    const form = () => new Form([{ alike: (one: Taking) => takePlan(this.#ground, one) }], wordsOf, blankOf(taking))
-    return this.#forms.plan(kind, hostResolver, taking, draw, form)
+    const kind = `${kindOf(record.ports)} ${record.ephemeral?.pid ?? ''} ${reserved.likeness}`
+    return this.#forms.plan(kind, hostResolver, taking, draw, () => this.#form(taking))
+  }
+
+  #form({ reserved, record }: Taking): Form<Taking> | undefined {
+    const [one, from] = [blankOf(record), blankOf(reserved.record)]
+    if (one === undefined || from === undefined) return undefined
+    const alike = (taking: Taking) => takePlan(this.#ground, taking)
+    const blankTaking = { reserved: { ...reserved, linkIndex: noLink, record: { ...from, name: noName } }, record: one }
+    return new Form<Taking>([{ alike }], wordsOfTaking, blankTaking)
   }
 }
 
 /** The same for those that differ in words only. */
 export function likenessOf(record: SandboxRecord): string {
-  const { endpoints, files } = blankRecord(record)
+  const { endpoints, files } = blankOf(record) ?? record
   return JSON.stringify({ endpoints, files })
 }
 
 /** An IPv4 endpoint and a few ports for everybody, and nothing else that the pool does not give to all. */
 function isOrdinary({ reserved, record }: Taking): boolean {
-  const { name, hostname, endpoints, ports, files, expose, labels } = record
-  const [endpoint] = endpoints
-  return (
-    reserved.linkIndex !== undefined &&
-    endpoints.length === 1 &&
-    endpoint?.hostIfname !== undefined &&
-    endpoint.ipv4 !== undefined &&
-    endpoint.ipv6 === undefined &&
-    endpoint.aliases.length === 0 &&
-    // Of `web.example.com` the hosts file says more.
-    hostname === name &&
-    !name.includes('.') &&
-    files.addHosts.length === 0 &&
-    expose.length === 0 &&
-    Object.keys(labels).length === 0 &&
-    areOrdinary(ports)
-  )
+  return reserved.linkIndex !== undefined && hasOneEndpoint(record) && hasWordsOnly(record) && areOrdinary(record.ports)
 }
 
-/** What differs. */
-function wordsOf({ reserved, record }: Taking): readonly string[] {
-  const { id, name, created, endpoints, ports } = record
-  const { hostIfname, mac, ipv4 } = endpoints[0] as EndpointRecord
-  const words = [name, reserved.record.name, String(reserved.linkIndex), id, created, hostIfname ?? '', mac, ipv4?.address ?? '']
-  return [...words, ...wordsOfPorts(ports)]
-}
-
-/** Characters that have no meaning, and a number that no link has: no text has them, and JSON writes them as they are. */
-const blanks = ['\ue000', '\ue001', '\ue002', '\ue003', '\ue004', '\ue005', '\ue006'] as const
-const [blankName, blankOld, blankId, blankTime, blankLink, blankMac, blankAddress] = blanks
+/** What no link and no pool has. */
 const noLink = 4_000_000_000
+const noName = blank(100)
 
-function blankOf({ reserved, record }: Taking): Taking {
-  return {
-    reserved: { ...reserved, linkIndex: noLink, record: { ...blankRecord(reserved.record), name: blankOld } },
-    record: blankRecord(record),
-  }
-}
-
-function blankRecord(record: SandboxRecord): SandboxRecord {
-  return {
-    ...record,
-    id: blankId,
-    name: blankName,
-    hostname: blankName,
-    created: blankTime,
-    netns: { path: `/run/netns/${blankName}`, owned: true },
-    endpoints: record.endpoints.map(endpoint => ({
-      ...endpoint,
-      hostIfname: blankLink,
-      mac: blankMac,
-      ...(endpoint.ipv4 && { ipv4: { ...endpoint.ipv4, address: blankAddress } }),
-    })),
-    ports: blankPorts(record.ports),
-  }
+function wordsOfTaking({ reserved, record }: Taking): readonly string[] {
+  return [reserved.record.name, String(reserved.linkIndex), ...wordsOf(record)]
 }

@@ -1,57 +1,15 @@
 /** The plan of a port that comes or goes is written once, and filled in for others: what is written has to be what is drawn. */
 import { expect, test } from 'vitest'
 
-import { Firewall } from '../../lib/firewall/firewall.js'
 import { toJson } from '../../lib/native.js'
 import { ChangeForms } from '../../lib/sandbox/change-forms.js'
 import { type Change, changePlan } from '../../lib/sandbox/change-plan.js'
-import { HostResolver } from '../../lib/sandbox/files.js'
-import { Layout } from '../../lib/state/layout.js'
-import type { EndpointRecord, PortRecord, SandboxRecord } from '../../lib/state/records.js'
+import type { PortRecord, SandboxRecord } from '../../lib/state/records.js'
 import { withoutPorts, withPorts } from '../../lib/state/shelf.js'
+import { endpoint, ground, sandbox } from '../setup/records.js'
 
-const ground = {
-  layout: new Layout('/run/state'),
-  firewall: new Firewall({ stateFolder: '/run/state' }, true, true),
-  resolver: new HostResolver(),
-  hairpin: false,
-  ipv6: true,
-}
-
-function endpoint(n: number, more: Partial<EndpointRecord> = {}): EndpointRecord {
-  return {
-    network: 'lan',
-    driver: 'bridge',
-    networkId: 'a'.repeat(64),
-    ifname: 'eth0',
-    hostIfname: `veth123456${n}`,
-    mac: `02:42:0a:09:00:0${n}`,
-    mtu: 1500,
-    ipv4: { address: `10.9.0.${n}`, prefix: 24, gateway: '10.9.0.1' },
-    gatewayPriority: 0,
-    aliases: [],
-    ...more,
-  }
-}
-
-function record(n: number, more: Partial<SandboxRecord> = {}): SandboxRecord {
-  return {
-    version: 1,
-    id: `${n}`.repeat(64),
-    name: `web-${n}`,
-    phase: 'ready',
-    mode: 'bridge',
-    netns: { path: `/run/netns/web-${n}`, owned: true },
-    endpoints: [endpoint(n)],
-    ports: [],
-    hostname: `web-${n}`,
-    files: { dns: [], dnsSearch: [], dnsOptions: [], addHosts: [] },
-    expose: [],
-    labels: {},
-    created: '2026-01-01T00:00:00.000Z',
-    ...more,
-  }
-}
+const record = (n: number, more: Partial<SandboxRecord> = {}) =>
+  sandbox(`web-${n}`, { id: `${n}`.repeat(64), endpoints: [endpoint(n)], ...more })
 
 const port = { hostIp: '0.0.0.0', hostPort: 8080, containerPort: 80, protocol: 'tcp' } as const
 const tcp = (n: number): PortRecord => ({ ...port, hostPort: n, containerPort: n })

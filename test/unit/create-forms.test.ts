@@ -3,25 +3,14 @@ import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 
 import { defaultConfig } from '../../lib/config.js'
-import { Firewall } from '../../lib/firewall/firewall.js'
 import { KnownNetwork } from '../../lib/network/known-network.js'
 import { stepsOf } from '../../lib/plan/mechanism.js'
 import { CreateForms } from '../../lib/sandbox/create-forms.js'
 import { draftEndpoint, draftRecord, ifnameOf } from '../../lib/sandbox/draft.js'
-import { HostResolver } from '../../lib/sandbox/files.js'
 import { createPlan } from '../../lib/sandbox/plans.js'
-import { Layout } from '../../lib/state/layout.js'
 import type { NetworkRecord, PortRecord, SandboxRecord } from '../../lib/state/records.js'
 import { sandboxOptions } from '../../lib/validate/sandbox-options.js'
-import { lan } from '../setup/records.js'
-
-const ground = {
-  layout: new Layout('/run/state'),
-  firewall: new Firewall({ stateFolder: '/run/state' }, true, true),
-  resolver: new HostResolver(),
-  hairpin: true,
-  ipv6: true,
-}
+import { ground, lan } from '../setup/records.js'
 
 let forms: CreateForms
 beforeEach(() => {

@@ -1,61 +1,16 @@
 /** The plan of a take is written once, and filled in for those who come: what is written has to be what is drawn. */
 import { expect, test } from 'vitest'
 
-import { Firewall } from '../../lib/firewall/firewall.js'
 import { toJson } from '../../lib/native.js'
-import { HostResolver } from '../../lib/sandbox/files.js'
 import { type Reserved, takePlan } from '../../lib/sandbox/pool-plans.js'
 import { likenessOf, TakeForms } from '../../lib/sandbox/take-forms.js'
-import { Layout } from '../../lib/state/layout.js'
-import type { EndpointRecord, SandboxRecord } from '../../lib/state/records.js'
-
-function endpoint(n: number): EndpointRecord {
-  return {
-    network: 'lan',
-    driver: 'bridge',
-    networkId: 'a'.repeat(64),
-    ifname: 'eth0',
-    hostIfname: `veth123456${n}`,
-    mac: `02:42:0a:09:00:0${n}`,
-    mtu: 1500,
-    ipv4: { address: `10.9.0.${n}`, prefix: 24, gateway: '10.9.0.1' },
-    gatewayPriority: 0,
-    aliases: [],
-  }
-}
-
-function record(name: string, more: Partial<SandboxRecord> = {}): SandboxRecord {
-  return {
-    version: 1,
-    id: 'b'.repeat(64),
-    name,
-    phase: 'pooled',
-    mode: 'bridge',
-    netns: { path: `/run/netns/${name}`, owned: true },
-    endpoints: [endpoint(2)],
-    ports: [],
-    hostname: name,
-    files: { dns: [], dnsSearch: [], dnsOptions: [], addHosts: [] },
-    expose: [],
-    labels: {},
-    created: '2026-01-01T00:00:00.000Z',
-    ...more,
-  }
-}
-
-const resolver = new HostResolver()
-const ground = {
-  layout: new Layout('/run/state'),
-  firewall: new Firewall({ stateFolder: '/run/state' }, true, true),
-  resolver,
-  hairpin: false,
-  ipv6: true,
-}
+import type { SandboxRecord } from '../../lib/state/records.js'
+import { endpoint, ground, sandbox } from '../setup/records.js'
 
 function reserved(n: number, more: Partial<SandboxRecord> = {}): Reserved {
-  const one = record(`~0123456789a${n}`, { id: `${n}`.repeat(64), endpoints: [endpoint(n)], ...more })
+  const one = sandbox(`~0123456789a${n}`, { id: `${n}`.repeat(64), phase: 'pooled', endpoints: [endpoint(n)], ...more })
   const identity = { dev: 4n, inode: BigInt(n) }
-  return { record: one, identity, linkIndex: 7 + n, hostResolver: resolver.text(), likeness: likenessOf(one) }
+  return { record: one, identity, linkIndex: 7 + n, hostResolver: ground.resolver.text(), likeness: likenessOf(one) }
 }
 
 const port = { hostIp: '0.0.0.0', hostPort: 8080, containerPort: 80, protocol: 'tcp' } as const
@@ -87,7 +42,7 @@ test.each(asked)('with %s', (_, isOrdinary, more) => {
   for (const [n, name] of ['web', 'a-b_c', 'next', 'n'].entries()) {
     const one = reserved(n + 2, more.endpoints && { endpoints: more.endpoints })
     const { endpoints } = one.record
-    const taking = { reserved: one, record: record(name, { id: `${n}`.repeat(64), created: `2026-01-0${n}`, ...more, endpoints }) }
+    const taking = { reserved: one, record: sandbox(name, { id: `${n}`.repeat(64), created: `2026-01-0${n}`, ...more, endpoints }) }
     const plan = forms.plan(taking)
     // The first is drawn.
     expect('text' in plan).toBe(isOrdinary && n > 0)
@@ -101,7 +56,7 @@ test('all of it in any order, by the same pool', () => {
   for (let n = 0; n < 4 * asked.length; n++) {
     const [, , more] = asked[(n * 7) % asked.length] as (typeof asked)[number]
     const one = reserved(2 + (n % 7), more.endpoints && { endpoints: more.endpoints })
-    const taking = { reserved: one, record: record(`web-${n}`, { ...more, endpoints: one.record.endpoints }) }
+    const taking = { reserved: one, record: sandbox(`web-${n}`, { ...more, endpoints: one.record.endpoints }) }
     const plan = forms.plan(taking)
     expect('text' in plan ? plan.text : toJson(plan)).toBe(toJson(takePlan(ground, taking)))
   }
@@ -110,7 +65,7 @@ test('all of it in any order, by the same pool', () => {
 test('of a name that has a domain the hosts file says both', () => {
   const forms = new TakeForms(ground)
   const texts = ['web', 'web', 'web.example.com'].map(name => {
-    const plan = forms.plan({ reserved: reserved(2), record: record(name) })
+    const plan = forms.plan({ reserved: reserved(2), record: sandbox(name) })
     return 'text' in plan ? plan.text : toJson(plan)
   })
   expect(texts[2]).toContain('10.9.0.2\\tweb.example.com web\\n')
@@ -120,7 +75,7 @@ test('where its network is another by now, it is drawn anew', () => {
   const forms = new TakeForms(ground)
   for (const mtu of [1500, 1500, 1400, 1400, 1500]) {
     const one = reserved(2, { endpoints: [{ ...endpoint(2), mtu }] })
-    const taking = { reserved: one, record: record('web', { endpoints: one.record.endpoints }) }
+    const taking = { reserved: one, record: sandbox('web', { endpoints: one.record.endpoints }) }
     const plan = forms.plan(taking)
     expect('text' in plan ? plan.text : toJson(plan)).toBe(toJson(takePlan(ground, taking)))
   }
