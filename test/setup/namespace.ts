@@ -174,8 +174,8 @@ async function inUse(namespace: PrivateNamespace): Promise<void> {
     const links = await namespace.ipJson('-6', 'address', 'show', 'up', '-tentative')
     const routes = await namespace.ipJson('-6', 'route', 'show', 'table', 'local', 'type', 'local')
     const routed = new Set(routes.map(({ dst, dev }) => `${String(dst)} ${String(dev)}`))
-    // What is filtered out leaves an empty object.
-    const own = ({ ifname, addr_info }: (typeof links)[number]): string[] =>
+    // What is filtered out leaves an empty object: an address, and as well a link that is down but has one.
+    const own = ({ ifname, addr_info = [] }: (typeof links)[number]): string[] =>
       (addr_info as { local?: string }[]).flatMap(({ local }) => (local ? `${local} ${String(ifname)}` : []))
     if (links.flatMap(own).every(one => routed.has(one))) return
   }
