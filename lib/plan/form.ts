@@ -51,16 +51,17 @@ export class Forms<T> {
   /** `form`: none where the plans turned out to differ in more than words. `stamp`: what it was made from besides. */
   readonly #tried = new Map<string, { readonly stamp: string; readonly form?: Form<T> }>()
 
-  /** The plan of one of a kind; `draw` draws it up, and `form` makes a form of its kind, where it can. */
+  /** The plan of one of a kind; `draw` draws it up, and `form` makes a form of its kind, where it can of this one. */
   plan(kind: string, stamp: string, of: T, draw: () => Plan, form: () => Form<T> | undefined): Plan | WrittenPlan {
     const tried = this.#tried.get(kind)
     if (tried?.stamp === stamp && tried.form) return tried.form.fill(of)
     const plan = draw()
     if (tried?.stamp === stamp || (tried === undefined && this.#tried.size === mostKinds)) return plan
     const made = form()
+    if (made === undefined) return plan
     // What is worked out from a word, and not just said, shows here.
-    const isTrue = made?.fill(of).text === JSON.stringify(plan)
-    this.#tried.set(kind, { stamp, ...(isTrue && made && { form: made }) })
+    const isTrue = made.fill(of).text === JSON.stringify(plan)
+    this.#tried.set(kind, { stamp, ...(isTrue && { form: made }) })
     return plan
   }
 }

@@ -48,6 +48,7 @@ export async function sweepPlans(
 ): Promise<readonly Plan[]> {
   const { layout } = context
   // Before the records are read, as all that may be a stray is.
+  const names = await store.sandboxNames()
   const listed = elements ? await listElements(context) : []
   const { records: sandboxes } = await store.sandboxes()
   const { records: networks } = await store.networks()
@@ -58,11 +59,14 @@ export async function sweepPlans(
     ...networks.flatMap(({ device, parent }) => [device, ...(parent === undefined ? [] : [parent])]),
   ])
   const strayLinks = links.filter(({ name }) => !devices.has(name)).map(({ name, index }) => ({ name, index }))
+  const strayElements = elementSteps(listed, byName, devices)
   const strayLeases = leases.filter(claim => !holdsLease(byName.get(claim.holder), claim))
   const strayPorts = ports.filter(claim => !holdsPort(byName.get(claim.holder), claim))
   const strayIds = networkIds.filter(id => !networks.some(network => network.id === id))
   return [
-    ...(strayLinks.length > 0 ? [[{ apply: { op: 'link.delete', links: strayLinks, missingOk: true } } as const]] : []),
+    ...(strayLinks.length > 0
+      ? [[...sameNames(context, names), { apply: { op: 'link.delete', links: strayLinks, missingOk: true } } as const]]
+      : []),
     ...strayLeases.map(claim => releasePlan(context, byName.get(claim.holder), claim, leaseRelease(claim))),
     ...strayPorts.map(claim => releasePlan(context, byName.get(claim.holder), claim, portRelease(context, claim))),
     ...strayIds.map(id => forgetFolderPlan(context, layout.networkLeases(id))),
@@ -71,8 +75,16 @@ export async function sweepPlans(
     ...(await store.networkDrafts()).map(name => forgetDraftPlan(context, layout.network(name))),
     ...(await store.sandboxDrafts()).map(name => forgetDraftPlan(context, layout.sandboxRecord(name), layout.sandbox(name))),
     ...(await store.changes()).filter(name => !there.has(name)).map(name => forgetChangePlan(context, name)),
-    ...(elements ? [elementPlan(listed, byName, devices)] : []),
+    ...(strayElements.length > 0 ? [[...sameNames(context, names), ...strayElements]] : []),
   ]
+}
+
+/**
+ * With everybody else kept out, and only if no folder has got another name since then: one that passed from a pool to somebody while records were
+ * read may have been read under neither.
+ */
+function sameNames({ layout }: Context, names: readonly string[]): Plan {
+  return [lockRoot(layout, 'exclusive'), { apply: { op: 'expect.names', path: layout.sandboxes, names } }]
 }
 
 /** With everybody else kept out, and only if the holder is still who it was: a claim made meanwhile is not taken away. */
@@ -125,7 +137,7 @@ function holdsPort(holder: SandboxRecord | undefined, { group, name }: Claim): b
 }
 
 /** Elements of sandboxes that are not there, or about ports that are not. */
-function elementPlan(listed: readonly Listed[], byName: ReadonlyMap<string, SandboxRecord>, devices: ReadonlySet<string>): Plan {
+function elementSteps(listed: readonly Listed[], byName: ReadonlyMap<string, SandboxRecord>, devices: ReadonlySet<string>): Step[] {
   const isStray = ({ place, comment, key: [first] }: Listed) =>
     portSets.some(one => one === place)
       ? first !== undefined && 'ifname' in first && !devices.has(first.ifname)

@@ -34,7 +34,7 @@ const ordinaryWriting = 3
 
 type Ports = NonNullable<Change['ports']>
 
-/** A few ports for everybody come or go, of an IPv4 endpoint; nothing else of the sandbox has to do with them. */
+/** A few ports for everybody come or go, of an IPv4 endpoint that they lead to; nothing else of the sandbox has to do with them. */
 function isOrdinary({ before, after, version, networks, networkSteps }: Change, { added, removed }: Ports): boolean {
   const ports = added.length > 0 ? added : removed
   return (
@@ -42,7 +42,7 @@ function isOrdinary({ before, after, version, networks, networkSteps }: Change, 
     networks.length + networkSteps.length === 0 &&
     before.endpoints === after.endpoints &&
     hasOneEndpoint(before) &&
-    before.endpoints.every(({ lan }) => !lan) &&
+    before.endpoints.every(({ lan, ipv4 }) => !lan && ipv4?.gateway !== undefined) &&
     before.redirects === undefined &&
     isLoose(before) &&
     isLoose(after) &&

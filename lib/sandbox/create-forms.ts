@@ -19,7 +19,7 @@ export class CreateForms {
 
   /** The plan of what was drafted on a network that is made, and has a table if it wants one; `draw` draws it up. */
   plan(options: ValidSandboxOptions, record: SandboxRecord, network: KnownNetwork, draw: () => Plan): Plan | WrittenPlan {
-    if (!isOrdinary(options, record)) return draw()
+    if (!isOrdinary(options, record, network)) return draw()
     const forms = this.#forms.get(network) ?? new Forms()
     this.#forms.set(network, forms)
     const isPlain = options.attachments[0]?.gatewayPriority === 0 && hasWordsOnly(record)
@@ -29,14 +29,20 @@ export class CreateForms {
       return one && new Form(isPlain ? parts.map(allAlike) : parts, wordsOf, one)
     }
     const manner = isPlain ? `plain ${record.ephemeral?.pid ?? ''}` : 'with a record of its own'
-    return forms.plan(`${kindOf(record.ports)} ${manner}`, this.#ground.resolver.remembered(), record, draw, form)
+    return forms.plan(`${kindOf(record.ports)} ${manner}`, this.#ground.resolver.edition(), record, draw, form)
   }
 }
 
 /** An IPv4 endpoint on one network, with a few ports for everybody, and all else as the network and the host's configuration have it. */
-function isOrdinary({ mode, netns, guest, attachments, dns, dnsSearch, dnsOptions }: ValidSandboxOptions, record: SandboxRecord) {
+function isOrdinary(
+  { mode, netns, guest, attachments, dns, dnsSearch, dnsOptions }: ValidSandboxOptions,
+  record: SandboxRecord,
+  network: KnownNetwork,
+) {
   const [attachment] = attachments
   return (
+    // Of two, one or the other gives prefix, gateway and broadcast address.
+    network.record.subnets.length === 1 &&
     mode === 'bridge' &&
     netns === undefined &&
     guest === undefined &&

@@ -16,6 +16,7 @@ export class HostResolver {
   #text = ''
   #stamp: string | undefined
   #expectations: readonly Step[] = []
+  #readings = 0
 
   /** '' without one. Synchronous: a stat and rarely a read of a small file, cheaper than any trip through a thread pool. */
   text(): string {
@@ -37,6 +38,12 @@ export class HostResolver {
     return this.#expectations
   }
 
+  /** Another one whenever `remembered` or `expectations` may be. */
+  edition(): string {
+    this.remembered()
+    return String(this.#readings)
+  }
+
   canRetry(error: unknown): boolean {
     if (!changedMeanwhile(error)) return false
     const { op } = error as PlanFailure
@@ -47,6 +54,7 @@ export class HostResolver {
 
   #read(stamp: string): void {
     this.#stamp = stamp
+    this.#readings += 1
     const own = read(hostFile)
     const files = [{ path: hostFile, text: own }]
     if (isSystemdStub(own ?? '')) files.push({ path: stubResolvConf, text: read(stubResolvConf) })

@@ -70,9 +70,9 @@ export function reservePlan(
 /**
  * Gives one to a sandbox that is drafted with its endpoint. The folder gets its name, with the lock and what was written beforehand. The
  * record that the pool had stays in it until the new one, which lies beside it, takes its place: the last step of all, so that nothing has
- * to take it back.
+ * to take it back. `hostResolver`: the host's resolv.conf by now.
  */
-export function takePlan({ layout, firewall, resolver }: Ground, taking: Taking): Plan {
+export function takePlan({ layout, firewall }: Ground, taking: Taking, hostResolver: string): Plan {
   const { reserved, record } = taking
   const { name: old, endpoints } = reserved.record
   const { name } = record
@@ -90,7 +90,7 @@ export function takePlan({ layout, firewall, resolver }: Ground, taking: Taking)
     ...record.ports.map(port => claimPort(layout, name, port)),
     // Of one that nobody has taken nobody reads them.
     ...nameSteps(to, record),
-    ...passResolver(to, taking, resolver.text()),
+    ...passResolver(to, taking, hostResolver),
     ...firewall.allowed(publishSteps(name, undefined, record)),
     ...passLinks(linkFirewallSteps(firewall, old, endpoints), name),
     ...forgetFlows(record.ports),

@@ -16,18 +16,18 @@ export class TakeForms {
   }
 
   plan(taking: Taking): Plan | WrittenPlan {
-    const draw = () => takePlan(this.#ground, taking)
     const hostResolver = this.#ground.resolver.text()
+    const draw = () => takePlan(this.#ground, taking, hostResolver)
     if (!isOrdinary(taking) || !keepsResolver(taking, hostResolver)) return draw()
     const { reserved, record } = taking
     const kind = `${kindOf(record.ports)} ${record.ephemeral?.pid ?? ''} ${reserved.likeness}`
-    return this.#forms.plan(kind, hostResolver, taking, draw, () => this.#form(taking))
+    return this.#forms.plan(kind, hostResolver, taking, draw, () => this.#form(taking, hostResolver))
   }
 
-  #form({ reserved, record }: Taking): Form<Taking> | undefined {
+  #form({ reserved, record }: Taking, hostResolver: string): Form<Taking> | undefined {
     const [one, from] = [blankOf(record), blankOf(reserved.record)]
     if (one === undefined || from === undefined) return undefined
-    const alike = (taking: Taking) => takePlan(this.#ground, taking)
+    const alike = (taking: Taking) => takePlan(this.#ground, taking, hostResolver)
     const blankTaking = { reserved: { ...reserved, linkIndex: noLink, record: { ...from, name: noName } }, record: one }
     return new Form<Taking>([{ alike }], wordsOfTaking, blankTaking)
   }

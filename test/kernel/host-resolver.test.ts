@@ -1,5 +1,5 @@
 /** The host's resolv.conf is that of the moment, though plans of creates are written once and filled in. */
-import { cp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect } from 'vitest'
 import type { Host, SandboxPool } from '../../lib/index.js'
 import { open } from '../setup/between.js'
@@ -64,6 +64,20 @@ test('written over, replaced, led elsewhere, gone and back', async () => {
   expect(await servers('no-text')).toEqual(thrice('10.9.0.1,192.0.2.5'))
   await writeFile(file, 'nameserver 192.0.2.6\n')
   expect(await servers('back')).toEqual(thrice('10.9.0.1,192.0.2.6'))
+})
+
+test("systemd's stub gets a comment, and is then left out: its servers are the same, and all goes on", async () => {
+  const [folder, behind] = ['/run/systemd/resolve', '/run/systemd/resolve/resolv.conf']
+  await mkdir(folder, { recursive: true })
+  await writeFile(behind, 'nameserver 192.0.2.53\n')
+  await writeFile(file, 'nameserver 127.0.0.53\n')
+  expect(await servers('stub')).toEqual(thrice('10.9.0.1,192.0.2.53'))
+  await writeFile(file, '# by systemd\nnameserver 127.0.0.53\n')
+  expect(await servers('comment')).toEqual(thrice('10.9.0.1,192.0.2.53'))
+  await rm(file)
+  await symlink(behind, file)
+  expect(await servers('none')).toEqual(thrice('10.9.0.1,192.0.2.53'))
+  await rm(folder, { recursive: true })
 })
 
 test('replaced again and again while many are made: each has one of them, whole, and the next one the last', async () => {

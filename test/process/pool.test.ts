@@ -1,6 +1,8 @@
 /** A warm pool: what is taken is a sandbox as any other, what is not leaves nothing behind, however its process ends. */
+import { mkdir, writeFile } from 'node:fs/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
-import type { Host, SandboxPool } from '../../lib/index.js'
+import type { Host, Sandbox, SandboxPool } from '../../lib/index.js'
+import { stepsOf } from '../../lib/plan/mechanism.js'
 import { type Between, open, openBetween } from '../setup/between.js'
 import { dump, freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
 import { requires } from '../setup/privilege.js'
@@ -323,6 +325,33 @@ describe('a process with a pool', () => {
     await Promise.all(both.map(one => one.end()))
     await host.recover()
     expect((await machine.ipJson('link', 'show')).filter(({ ifname }) => String(ifname).startsWith('veth'))).toHaveLength(13)
+  })
+
+  test('is not harmed by a recovery that reads names before a take and records after it', async () => {
+    // So many that records are read by a trip of their own.
+    const pool = await host.sandboxes.pool({ size: 24, network: 'lan' })
+    const { host: other, between: trips } = await openBetween(machine, { repair: false })
+    await mkdir(`${machine.stateDir}/sandboxes/damaged`)
+    await writeFile(`${machine.stateDir}/sandboxes/damaged/state.json`, 'no record')
+    const taken: Sandbox[] = []
+    const run = trips.run
+    trips.run = async (plan, signal) => {
+      if (stepsOf(plan).some(({ apply }) => apply.op === 'file.look' && apply.paths.some(path => path.includes('/~'))))
+        taken.push(await pool.take({ name: `taken-${taken.length}` }))
+      return run(plan, signal)
+    }
+    const seen = async () => [
+      ...(await machine.ipJson('link', 'show')).map(({ ifname, ifindex }) => `${ifname} ${ifindex}`),
+      ...((await machine.nft('list', 'set', 'bridge', 'netmode', 'sender4')).match(/"veth\w+"/g) ?? []),
+    ]
+    const before = await seen()
+    const { damaged } = await other.recover()
+    expect(damaged).toEqual(['sandboxes/damaged'])
+    expect(taken.length).toBeGreaterThan(3)
+    // The pool has filled up.
+    expect(await seen()).toEqual(expect.arrayContaining(before))
+    await other.close()
+    await pool.close()
   })
 
   test('in a worker that ends gives its addresses back', async () => {

@@ -1,4 +1,5 @@
 /** The plan of a port that comes or goes is written once, and filled in for others: what is written has to be what is drawn. */
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
 import { toJson } from '../../lib/native.js'
@@ -54,6 +55,15 @@ const asked: readonly [what: string, ordinary: boolean, of: (n: number) => Chang
     false,
     n => change(record(n, { redirects: [{ protocol: 'tcp', port: 80, toPort: 3128 }] }), { added: [tcp(1)] }, `4 ${n} 1 10`),
   ],
+  [
+    'no network that ports lead to',
+    false,
+    n => {
+      const gone = tcp(80)
+      const nowhere = endpoint(n, { ipv4: { address: `10.9.0.${n}`, prefix: 24 } })
+      return change(record(n, { endpoints: [nowhere], ports: [gone] }), { removed: [gone] }, `4 ${n} 1 11`)
+    },
+  ],
   ['a second network', false, n => change(record(n, { endpoints: [endpoint(n), endpoint(9)] }), { added: [tcp(1)] }, `4 ${n} 1 11`)],
   [
     'more ports than a record has in it',
@@ -84,4 +94,65 @@ test('all of it in any order', () => {
     const { plan } = forms.plan(one)
     expect('text' in plan ? plan.text : toJson(plan)).toBe(toJson(changePlan(ground, one).plan))
   }
+})
+
+test('one whose subnet is its address takes the place of no others', () => {
+  const forms = new ChangeForms(ground)
+  const alone = endpoint(2, { ipv4: { address: '10.9.0.2', prefix: 32, gateway: '10.9.0.1' } })
+  const filled = [alone, endpoint(3), endpoint(4)].map(
+    (one, i) => 'text' in forms.plan(change(record(2, { endpoints: [one] }), { added: [tcp(1)] }, `4 ${i} 1 1`)).plan,
+  )
+  expect(filled).toEqual([false, false, true])
+})
+
+test('whatever sandboxes there are, on whatever networks', () => {
+  const networks = [
+    { prefix: 24, gateway: '10.9.0.1' },
+    { prefix: 16, gateway: '10.9.0.1' },
+    { prefix: 32, gateway: '10.9.0.1' },
+    { prefix: 24 },
+  ]
+  const protocol = fc.constantFrom('tcp', 'udp', 'sctp')
+  const hostIp = fc.constantFrom('0.0.0.0', '0.0.0.0', '127.0.0.1', '10.9.0.0', '::')
+  const number = fc.integer({ min: 1, max: 65_535 })
+  const ports = fc.uniqueArray(fc.record({ protocol, hostIp, hostPort: number, containerPort: number }), {
+    maxLength: 4,
+    selector: one => `${one.protocol} ${one.hostIp} ${one.hostPort}`,
+  })
+  const one = fc.record({
+    name: fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/),
+    last: fc.integer({ min: 2, max: 250 }),
+    network: fc.constantFrom(...networks),
+    gatewayPriority: fc.constantFrom(0, 5),
+    there: ports,
+    by: fc.integer({ min: 1, max: 3 }),
+    removes: fc.boolean(),
+  })
+  let filled = 0
+  fc.assert(
+    fc.property(fc.array(one, { minLength: 20, maxLength: 60 }), asks => {
+      const forms = new ChangeForms(ground)
+      for (const [i, { name, last, network, gatewayPriority, there, by, removes }] of asks.entries()) {
+        // Where nothing leads nothing is published.
+        if (network.gateway === undefined && !removes) continue
+        const [some, others] = [there.slice(0, by), there.slice(by)]
+        const ipv4 = { address: `10.9.0.${last}`, ...network }
+        const before = sandbox(name, {
+          id: `${i}`.padStart(64, '0'),
+          endpoints: [endpoint(2, { ipv4, gatewayPriority })],
+          ports: removes ? there : others,
+        })
+        const asked = change(before, removes ? { removed: some } : { added: some }, `4 ${i} 1 1`)
+        const { plan } = forms.plan(asked)
+        const drawn = toJson(changePlan(ground, asked).plan)
+        if ('text' in plan) {
+          filled += 1
+          expect(toJson(plan.steps())).toBe(drawn)
+        }
+        expect('text' in plan ? plan.text : toJson(plan)).toBe(drawn)
+      }
+    }),
+    { numRuns: 100 },
+  )
+  expect(filled).toBeGreaterThan(100)
 })

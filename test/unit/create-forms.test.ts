@@ -123,6 +123,17 @@ describe('what is different in more than words is drawn each time', () => {
     ['name servers of its own', {}, { dns: ['192.0.2.1'] }, []],
     ['a port for some', {}, {}, [port(8080, 80, { allow: ['192.0.2.0/24'] })]],
     ['two ports that lead to one', {}, {}, [port(8080, 80), port(8081, 80)]],
+    [
+      'one of two subnets',
+      {
+        subnets: [
+          { subnet: '10.9.0.0/30', gateway: '10.9.0.1' },
+          { subnet: '10.8.0.0/16', gateway: '10.8.0.1' },
+        ],
+      },
+      {},
+      [],
+    ],
     ['a bridge that was there, whose own MAC is worked out from that of the endpoint', { adopted: adoptedBridge() }, {}, []],
     ['the first of two addresses for the gateway', { subnets: [{ subnet: '10.9.0.0/31', gateway: '10.9.0.0' }] }, {}, []],
   ])('%s', (_, more, given, ports) => {
@@ -132,7 +143,7 @@ describe('what is different in more than words is drawn each time', () => {
       const { isFilled, text, drawn } = plan(network, drafted)
       expect(isFilled).toBe(false)
       expect(text).toBe(drawn)
-      for (const { ipv4 } of drafted.record.endpoints) if (ipv4) network.release(ipv4.address)
+      if (network.record.subnets.length === 1) for (const { ipv4 } of drafted.record.endpoints) if (ipv4) network.release(ipv4.address)
     }
   })
 })

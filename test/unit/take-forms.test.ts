@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 
 import { toJson } from '../../lib/native.js'
+import { HostResolver } from '../../lib/sandbox/files.js'
 import { type Reserved, takePlan } from '../../lib/sandbox/pool-plans.js'
 import { likenessOf, TakeForms } from '../../lib/sandbox/take-forms.js'
 import type { SandboxRecord } from '../../lib/state/records.js'
@@ -47,7 +48,7 @@ test.each(asked)('with %s', (_, isOrdinary, more) => {
     // The first is drawn.
     expect('text' in plan).toBe(isOrdinary && n > 0)
     const written = 'text' in plan ? plan.text : toJson(plan)
-    expect(JSON.parse(written)).toEqual(JSON.parse(toJson(takePlan(ground, taking))))
+    expect(JSON.parse(written)).toEqual(JSON.parse(toJson(takePlan(ground, taking, ground.resolver.text()))))
   }
 })
 
@@ -58,7 +59,7 @@ test('all of it in any order, by the same pool', () => {
     const one = reserved(2 + (n % 7), more.endpoints && { endpoints: more.endpoints })
     const taking = { reserved: one, record: sandbox(`web-${n}`, { ...more, endpoints: one.record.endpoints }) }
     const plan = forms.plan(taking)
-    expect('text' in plan ? plan.text : toJson(plan)).toBe(toJson(takePlan(ground, taking)))
+    expect('text' in plan ? plan.text : toJson(plan)).toBe(toJson(takePlan(ground, taking, ground.resolver.text())))
   }
 })
 
@@ -71,12 +72,22 @@ test('of a name that has a domain the hosts file says both', () => {
   expect(texts[2]).toContain('10.9.0.2\\tweb.example.com web\\n')
 })
 
+test('what is told of it later is what it was, though the host has other name servers by then', () => {
+  let hostResolver = ground.resolver.text()
+  const resolver = Object.assign(new HostResolver(), { text: () => hostResolver })
+  const forms = new TakeForms({ ...ground, resolver })
+  const [, plan] = ['a', 'b'].map(name => forms.plan({ reserved: reserved(2), record: sandbox(name) }))
+  if (plan === undefined || !('text' in plan)) throw new Error('drawn')
+  hostResolver += 'nameserver 192.0.2.1\n'
+  expect(toJson(plan.steps())).toBe(plan.text)
+})
+
 test('where its network is another by now, it is drawn anew', () => {
   const forms = new TakeForms(ground)
   for (const mtu of [1500, 1500, 1400, 1400, 1500]) {
     const one = reserved(2, { endpoints: [{ ...endpoint(2), mtu }] })
     const taking = { reserved: one, record: sandbox('web', { endpoints: one.record.endpoints }) }
     const plan = forms.plan(taking)
-    expect('text' in plan ? plan.text : toJson(plan)).toBe(toJson(takePlan(ground, taking)))
+    expect('text' in plan ? plan.text : toJson(plan)).toBe(toJson(takePlan(ground, taking, ground.resolver.text())))
   }
 })
