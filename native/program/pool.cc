@@ -3,8 +3,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
-#include <thread>
 #include <utility>
 
 #include "netns/visit.h"
@@ -19,6 +19,12 @@ constexpr auto kTogether = std::chrono::milliseconds(100);
 constexpr auto kLookOut = std::chrono::microseconds(300);
 // What it takes a caller to hear of an answer and to call again.
 constexpr auto kLinger = std::chrono::microseconds(80);
+
+// May this process run on one processor only?
+bool IsAlone() {
+  cpu_set_t mine;
+  return sched_getaffinity(0, sizeof mine, &mine) != 0 || CPU_COUNT(&mine) < 2;
+}
 
 }  // namespace
 
@@ -74,8 +80,7 @@ void Pool::Expect() {
 
 // One of them is enough, and none where the caller has no other processor.
 void Pool::Linger(Seat &seat, std::unique_lock<std::mutex> &lock) {
-  static const bool alone = std::thread::hardware_concurrency() < 2;
-  if (alone || stop_ || !waiting_.empty() || std::ranges::any_of(seats_, &Seat::looking)) return;
+  if (IsAlone() || stop_ || !waiting_.empty() || std::ranges::any_of(seats_, &Seat::looking)) return;
   seat.called = true;
   seat.looking = true;
   const auto until = Clock::now() + kLinger;
@@ -132,7 +137,7 @@ Pool::Seat *Pool::Call(Job &job, Where where) {
 void Pool::Wait(Seat &seat, std::unique_lock<std::mutex> &lock, bool linger) {
   ++idle_;
   seat.taken = true;
-  if (linger) Linger(seat, lock);
+  if (linger || expected_) Linger(seat, lock);
   while (!stop_ && waiting_.empty()) {
     seat.wake.wait(lock);
     if (const auto from = std::exchange(seat.lookout, std::nullopt)) {
@@ -152,6 +157,8 @@ std::vector<std::shared_ptr<Job>> Pool::TakeFinished() {
 }
 
 Result<void> Pool::StartThread() {
+  // Whoever is joined may come here to the last.
+  if (stop_) return Fail(ECANCELED, "pthread_create");
   // Signals are Node's: they must be delivered to its threads.
   sigset_t all;
   sigset_t before;

@@ -151,6 +151,27 @@ TEST_CASE("many plans at once all get an answer, and what waits when the pool en
   }
 }
 
+TEST_CASE("what is submitted by a job while the pool ends is dropped, and no thread is started for it") {
+  int late = 0;
+  for (int round = 0; round < 20; ++round) {
+    std::binary_semaphore begun(0);
+    Pool pool(4, [] {});
+    auto job = std::make_shared<Job>();
+    job->task = [&] {
+      begun.release();
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      for (int i = 0; i < 3; ++i) {
+        auto another = std::make_shared<Job>();
+        another->task = [&] { ++late; };
+        if (!pool.Submit(std::move(another))) ++late;
+      }
+    };
+    REQUIRE(pool.Submit(std::move(job)));
+    begun.acquire();
+  }
+  CHECK(late == 0);
+}
+
 TEST_CASE("whoever sleeps comes when there is work, and may go everywhere again where it was kept from a processor") {
   cpu_set_t everywhere;
   REQUIRE(sched_getaffinity(0, sizeof everywhere, &everywhere) == 0);
