@@ -39,7 +39,9 @@ export class Namespace implements PublicNamespace {
     add: async (options, op) => {
       const verb = valid.linkAdd(options)
       const { peer } = verb
-      await this.#run([{ op: 'link.add', ...this.#ns, ...verb, ...(peer && { peer: { ...peer, ...this.#ns } }) }], op)
+      // What it is to have beside its making comes in a message of its own, and may be refused.
+      const undo: Op = { op: 'link.delete', ...this.#ns, links: [{ name: verb.name }], missingOk: true }
+      await this.#run([{ apply: { op: 'link.add', ...this.#ns, ...verb, ...(peer && { peer: { ...peer, ...this.#ns } }) }, undo }], op)
       return this.#link(verb.name, op)
     },
     set: async (options, op) => {

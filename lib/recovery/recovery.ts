@@ -4,6 +4,7 @@
  */
 import type { Context } from '../context.js'
 import type { Recovery } from '../contract.js'
+import { isNetmodeError } from '../errors.js'
 import { tableName } from '../firewall/table.js'
 import type { NftListing } from '../native.js'
 import { driverOf } from '../network/drivers/drivers.js'
@@ -208,7 +209,7 @@ export class Recoverer {
               holds: new Map([[record.name, holds]]),
               released: verdict === 'release',
             })
-      if (!(await this.#try(draw, signal))) continue
+      if (!(await this.#tryOne(record.name, draw, signal))) continue
       if (verdict === 'release') repaired.push(record.name)
       else rolledBack.push(record.name)
     }
@@ -236,6 +237,17 @@ export class Recoverer {
     const damaged = [...(await this.#store.networks()).damaged, ...sandboxes.damaged]
     for (const record of damaged) await this.#store.setAside(record)
     return { damaged, sandboxes: sandboxes.records }
+  }
+
+  /** The same for one of many: what is in the way of it keeps nobody else from the host. It is tried again by the next recovery. */
+  async #tryOne(name: string, plan: Plan, signal?: AbortSignal): Promise<boolean> {
+    try {
+      return await this.#try(plan, signal)
+    } catch (error) {
+      if (!isNetmodeError(error)) throw error
+      process.emitWarning(`Sandbox ${name} can't be put right: ${error.message}`, { type: 'NetmodeWarning', code: error.code })
+      return false
+    }
   }
 
   /** Runs a plan; false where somebody else is at work on it, or has been. */

@@ -3,7 +3,7 @@
 import { driverOf } from '../network/drivers/drivers.js'
 import type { KnownNetwork } from '../network/known-network.js'
 import type { Part } from '../plan/form.js'
-import type { Plan, Step } from '../plan/op.js'
+import type { Op, Plan, Step } from '../plan/op.js'
 import { between, difference, endpointId } from '../state/changing.js'
 import { expectRecord } from '../state/expectation.js'
 import type { Layout } from '../state/layout.js'
@@ -156,7 +156,8 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
           ...deleteLinks(leaving),
           ...deleteLinksIn(slot, leaving, true),
           ...forgetLinks(ground.firewall, name, leaving),
-          ...defaultRoutes([], healed.endpoints),
+          // Where somebody has taken the link as well, it comes back with its routes as soon as the sandbox is ready (recovery/upkeep.ts).
+          ...defaultRoutes([], healed.endpoints).map(({ apply }) => ({ apply: { ...apply, missingOk: true } as Op })),
           ...changedFileSteps(layout, healed, resolver.text(), record),
         ]
       : []),

@@ -21,6 +21,7 @@ import { openNamespace, slot } from './modes/mode.js'
 import type { Ground } from './plans.js'
 import { avoidPort, type PortChooser, Refused } from './port-choice.js'
 import { type PortRequest, type PortSelector, selects } from './port-grammar.js'
+import { UnderWay } from './under-way.js'
 
 /** How often a change is drafted anew because another process was faster. */
 const attempts = 1000
@@ -48,6 +49,7 @@ export class Changes {
   readonly #forms: ChangeForms
   /** Of the files of those records that were written here. */
   readonly #versions = new WeakMap<SandboxRecord, string>()
+  readonly #underWay = new UnderWay()
 
   constructor(context: Context, store: Store, networks: Networks, ground: Ground, ports: PortChooser) {
     this.#context = context
@@ -205,9 +207,23 @@ export class Changes {
     }
   }
 
+  /** Resolves when no change is under way. */
+  async ended(): Promise<void> {
+    while (this.#underWay.size > 0) await this.#underWay.ended()
+  }
+
   /** Runs a change; drafted anew from the current record when another process has changed it meanwhile. */
-  async #run<T>(
+  #run<T>(
     /** A handle's may be out of date. That shows when the plan is run; but where there may be nothing to do, it has to be read first. */
+    record: SandboxRecord | Promise<SandboxRecord>,
+    draft: (current: SandboxRecord) => Promise<Draft<T>>,
+    canRetry: (error: unknown, draft: Draft<T>) => Promise<boolean>,
+    signal?: AbortSignal,
+  ): Promise<Changed<T>> {
+    return this.#underWay.add(this.#carryOut(record, draft, canRetry, signal))
+  }
+
+  async #carryOut<T>(
     record: SandboxRecord | Promise<SandboxRecord>,
     draft: (current: SandboxRecord) => Promise<Draft<T>>,
     canRetry: (error: unknown, draft: Draft<T>) => Promise<boolean>,

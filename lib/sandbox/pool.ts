@@ -90,9 +90,9 @@ export class Pool implements SandboxPool {
     await this.close()
   }
 
-  /** Until it is full, or one can't be made. */
+  /** Until it is full, or one can't be made. @throws CLOSED */
   fill(signal?: AbortSignal): Promise<void> {
-    this.#filling ??= this.#fill(signal).finally(() => {
+    this.#filling ??= this.#tracked(this.#fill(signal)).finally(() => {
       this.#filling = undefined
     })
     return this.#filling
@@ -103,6 +103,7 @@ export class Pool implements SandboxPool {
       this.#ready.push(await this.#make())
       signal?.throwIfAborted()
     }
+    this.#assertOpen()
   }
 
   /**
@@ -116,7 +117,7 @@ export class Pool implements SandboxPool {
   }
 
   readonly #fillTracked = (): void => {
-    void this.#tracked(this.fill()).catch(() => {})
+    void this.fill().catch(() => {})
   }
 
   async #take(options: TakeOptions, signal?: AbortSignal): Promise<CreatedSandbox> {

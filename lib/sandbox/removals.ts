@@ -17,8 +17,13 @@ const batchSize = 32
 /** So many while others are being made. */
 const smallBatchSize = 8
 
-interface Waiting {
+/** What is to go: whoever has the name, or only the one with that id. */
+export interface Meant {
   readonly name: string
+  readonly id?: string | undefined
+}
+
+interface Waiting extends Meant {
   readonly signal: AbortSignal | undefined
   readonly resolve: (removed: boolean) => void
   readonly reject: (error: unknown) => void
@@ -43,9 +48,9 @@ export class Removals {
   }
 
   /** false: was not there. */
-  remove(name: string, { signal }: Op = {}): Promise<boolean> {
+  remove(meant: Meant, { signal }: Op = {}): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ name, signal, resolve, reject })
+      this.#waiting.push({ ...meant, signal, resolve, reject })
       if (!this.#serving) void this.#serve()
     })
   }
@@ -63,12 +68,16 @@ export class Removals {
 
   /** Settles all of the batch; never rejects. */
   async #removeBatch(batch: readonly Waiting[]): Promise<void> {
-    const wanted = batch.filter(({ signal, reject }) => {
+    let wanted = batch.filter(({ signal, reject }) => {
       if (signal?.aborted) reject(signal.reason)
       return !signal?.aborted
     })
     try {
-      const records = await this.#records(wanted)
+      const found = await this.#records(wanted)
+      const isThere = ({ name, id }: Meant) => found.some(record => record.name === name && (id === undefined || record.id === id))
+      for (const one of wanted) if (!isThere(one)) one.resolve(false)
+      wanted = wanted.filter(isThere)
+      const records = found.filter(record => wanted.some(({ name }) => name === record.name))
       // Who shares a namespace goes before the one whose it is.
       const sharers = wanted.filter(({ name }) => records.some(record => record.name === name && record.shares !== undefined))
       if (sharers.length > 0 && sharers.length < wanted.length) {
@@ -103,15 +112,16 @@ export class Removals {
     } catch (error) {
       const [record] = records
       if (records.length > 1 || record === undefined) throw error
-      if (changedMeanwhile(error)) return this.#again(record.name)
+      if (changedMeanwhile(error)) return this.#again(record)
       if (error instanceof PlanFailure && error.op.op === 'expect.names') throw await this.#shared(record)
       throw translate(error)
     }
   }
 
-  async #again(name: string): Promise<Set<string>> {
+  /** Of the same one: whoever has the name by now has come after it. */
+  async #again({ name, id }: SandboxRecord): Promise<Set<string>> {
     const current = await this.#store.sandbox(name)
-    return current === undefined ? new Set() : this.#run([current])
+    return current?.id === id ? this.#run([current]) : new Set()
   }
 
   async #shared({ name }: SandboxRecord): Promise<Error> {

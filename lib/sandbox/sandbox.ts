@@ -140,7 +140,7 @@ export class SandboxHandle {
   }
 
   async remove(op: Op = {}): Promise<boolean> {
-    return await this.#sandboxes.remove(this.name, op)
+    return await this.#sandboxes.removeThis(this.#record, op)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

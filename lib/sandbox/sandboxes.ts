@@ -62,8 +62,8 @@ export class Sandboxes {
   readonly #ports: PortChooser
   readonly #counters: PortCounters
   readonly #process: NonNullable<SandboxRecord['ephemeral']>
-  /** Those that this process made and that end with it. */
-  readonly #ephemeral = new Set<string>()
+  /** Those that this process made and that end with it: names and ids. */
+  readonly #ephemeral = new Map<string, string>()
   /** What was handed out, by the id of its sandbox. */
   readonly #sockets = new Map<string, { readonly name: string; readonly sockets: Sockets }>()
   readonly #pools = new Set<Pool>()
@@ -114,7 +114,7 @@ export class Sandboxes {
         const outputs = await this.#context.mechanism.run(plan, signal)
         creation.learn(draft, plan, outputs)
         this.#context.care()
-        if (valid.ephemeral) this.#ephemeral.add(valid.name)
+        if (valid.ephemeral) this.#ephemeral.set(valid.name, draft.record.id)
         const getReady = this.#context.names.ready(withNames(draft.record).map(({ networkId }) => networkId))
         if (getReady !== undefined) await getReady
         const record: SandboxRecord = { ...draft.record, phase: 'ready' }
@@ -139,10 +139,10 @@ export class Sandboxes {
       creation: one => this.#creation(one),
       create: (one, abort) => this.#carryOut(one, abort),
       made: (record, identity) => {
-        if (record.ephemeral) this.#ephemeral.add(record.name)
+        if (record.ephemeral) this.#ephemeral.set(record.name, record.id)
         return this.#handle(record, identity)
       },
-      remove: name => this.#removals.remove(name),
+      remove: name => this.#removals.remove({ name }),
       closed: () => this.#pools.delete(pool),
     })
     this.#pools.add(pool)
@@ -205,20 +205,26 @@ export class Sandboxes {
   }
 
   async remove(name: string, op: Op = {}): Promise<boolean> {
-    sandboxName(name, 'name')
-    op.signal?.throwIfAborted()
-    const removing = this.#remove(name, op)
-    for (const one of this.#sockets.values()) if (one.name === name) one.sockets.leave(removing)
-    return removing
+    return this.#remove(sandboxName(name, 'name'), undefined, op)
   }
 
-  async #remove(name: string, op: Op): Promise<boolean> {
-    const removed = await this.#removals.remove(name, op)
-    this.#ephemeral.delete(name)
-    for (const [id, one] of this.#sockets) {
-      if (one.name !== name) continue
-      this.#sockets.delete(id)
-      one.sockets.destroy()
+  /** A sandbox, and not another one that has its name by now. */
+  removeThis({ name, id }: Pick<SandboxRecord, 'name' | 'id'>, op: Op = {}): Promise<boolean> {
+    return this.#remove(name, id, op)
+  }
+
+  /** `id`: only if it is that one. */
+  async #remove(name: string, id: string | undefined, op: Op): Promise<boolean> {
+    op.signal?.throwIfAborted()
+    const isMeant = (known: string) => id === undefined || id === known
+    const socketsOf = () => [...this.#sockets].filter(([known, one]) => one.name === name && isMeant(known))
+    const removing = this.#removals.remove({ name, id }, op)
+    for (const [, { sockets }] of socketsOf()) sockets.leave(removing)
+    const removed = await removing
+    if (isMeant(this.#ephemeral.get(name) ?? '')) this.#ephemeral.delete(name)
+    for (const [known, { sockets }] of socketsOf()) {
+      this.#sockets.delete(known)
+      sockets.destroy()
     }
     return removed
   }
@@ -234,10 +240,15 @@ export class Sandboxes {
   async removeAll(names: readonly string[], op: Op = {}): Promise<readonly string[]> {
     if (!Array.isArray(names)) throw invalid('names', 'an array of names', names)
     for (const [i, name] of names.entries()) sandboxName(name, `names[${i}]`)
+    return this.#removeAll(names, new Map(), op)
+  }
+
+  /** `ids`: of those that are to be none but that. */
+  async #removeAll(names: readonly string[], ids: ReadonlyMap<string, string>, op: Op): Promise<readonly string[]> {
     const removed = new Set<string>()
     const errors: unknown[] = []
     for (const group of await this.#inOrder(names)) {
-      const results = await Promise.allSettled(group.map(name => this.remove(name, op)))
+      const results = await Promise.allSettled(group.map(name => this.#remove(name, ids.get(name), op)))
       for (const [i, result] of results.entries()) {
         if (result.status === 'rejected') errors.push(result.reason)
         else if (result.value) removed.add(group[i] as string)
@@ -256,12 +267,13 @@ export class Sandboxes {
 
   /** `host.close()`. */
   async removeEphemeral(): Promise<void> {
-    // What of them can't be removed has no lock any more: the next openHost() takes care of it.
-    await Promise.allSettled([...this.#pools].map(pool => pool.close()))
-    while (this.#creating.size + this.#ephemeral.size > 0) {
+    while (this.#pools.size + this.#creating.size + this.#ephemeral.size > 0) {
+      // What of them can't be removed has no lock any more: the next openHost() takes care of it.
+      await Promise.allSettled([...this.#pools].map(pool => pool.close()))
       await this.#creating.ended()
-      await this.removeAll([...this.#ephemeral])
+      await this.#removeAll([...this.#ephemeral.keys()], new Map(this.#ephemeral), {})
     }
+    await this.changes.ended()
   }
 
   /** The current record. @throws NOT_FOUND */

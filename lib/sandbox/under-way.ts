@@ -1,6 +1,6 @@
-/** The creates of one host that are on their way. */
+/** Calls of one host that are on their way: its creates, its changes. */
 
-/** ms for which creates that are over are still reckoned with: where some have come, others may. */
+/** ms for which those that are over are still reckoned with: where some have come, others may. */
 const lately = 50
 /** ms that anybody waits for them: each takes a few, unless it hangs on somebody's lock. */
 const patience = 100

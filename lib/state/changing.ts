@@ -31,6 +31,8 @@ export function between(before: SandboxRecord, after: SandboxRecord, text: strin
     ...withPorts(before, ports.added),
     phase: 'changing',
     endpoints: [...before.endpoints, ...endpoints.added],
+    // What is pending has its files still.
+    ...(after.lastShelf !== undefined && { lastShelf: after.lastShelf }),
     ...(pending.redirects.length > 0 && { redirects: [...(before.redirects ?? []), ...redirects.added] }),
     pending,
   }

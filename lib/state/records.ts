@@ -175,6 +175,8 @@ const sandboxRecord = shape.object({
   ports: shape.list(port),
   /** Files beside the record, with how many ports are in each: in memory these are the first of `ports`, on disk they are not in it. */
   shelved: shape.absentOr(shape.list(shape.object({ file: shape.matching(/^ports-\d+\.json$/), count: shape.integer }))),
+  /** The highest number of such a file so far. None has the name of an earlier one: the same text in a record always means the same ports. */
+  lastShelf: shape.absentOr(shape.integer),
   redirects: shape.absentOr(shape.list(redirect)),
   hostname: shape.text,
   files: shape.object({

@@ -53,7 +53,8 @@ export function withoutPorts(record: SandboxRecord, removed: readonly PortRecord
     }
   }
   const latest = record.ports.slice(at).filter(port => !isGone(port))
-  return { ...rest, ports: [...kept, ...loose, latest].flat(), ...(shelved.length > 0 && { shelved }) }
+  const ports = [...kept, ...loose, latest].flat()
+  return { ...rest, ports, ...(shelved.length > 0 && { shelved }), ...(old.length > 0 && { lastShelf: lastShelfOf(record) }) }
 }
 
 /** The record as it is to be written after a change, with what has to be on the shelf before. */
@@ -63,13 +64,17 @@ export function shelve(layout: Layout, record: SandboxRecord): { readonly record
   const kept = old.length > 16 + (2 * ports.length) / bundleSize ? [] : old
   const from = shelvedCount({ shelved: kept })
   if (ports.length - from <= mostLoose) return { record, steps: [] }
-  const next = 1 + Math.max(0, ...old.map(({ file }) => numberOf(file)))
+  const next = 1 + lastShelfOf(record)
   const fresh = Array.from({ length: Math.ceil((ports.length - from) / bundleSize) }, (_, i) => ({
     file: `ports-${next + i}.json`,
     ports: ports.slice(from + i * bundleSize, from + (i + 1) * bundleSize),
   }))
   return {
-    record: { ...record, shelved: [...kept, ...fresh.map(bundle => ({ file: bundle.file, count: bundle.ports.length }))] },
+    record: {
+      ...record,
+      shelved: [...kept, ...fresh.map(bundle => ({ file: bundle.file, count: bundle.ports.length }))],
+      lastShelf: next + fresh.length - 1,
+    },
     steps: fresh.map(bundle => {
       const path = join(layout.sandbox(record.name), bundle.file)
       // What a crash has left there is nobody's.
@@ -109,6 +114,10 @@ export function readSandbox(
     text = again
   }
   return {}
+}
+
+function lastShelfOf({ lastShelf, shelved = [] }: SandboxRecord): number {
+  return lastShelf ?? Math.max(0, ...shelved.map(({ file }) => numberOf(file)))
 }
 
 function numberOf(file: string): number {

@@ -31,6 +31,9 @@ PlanService::~PlanService() {
 void PlanService::OnExit(void *service) { static_cast<PlanService *>(service)->Stop(); }
 
 void PlanService::Stop() {
+  for (const auto &[id, waiting] : waiting_) {
+    if (waiting.job->session != nullptr) waiting.job->session->Leave();
+  }
   pool_.reset();
   waiting_.clear();
   napi_release_threadsafe_function(wake_, napi_tsfn_abort);

@@ -137,6 +137,7 @@ void Transaction::LeaveOut(const std::vector<Refusal> &refusals) {
 }
 
 Result<std::vector<Transaction::Refusal>> Transaction::CommitOnce(netlink::Socket &socket) {
+  may_be_taken_ = false;
   const int fd = socket.Fd();
   if (buffer_.size() > kPlentyBytes) Grow(fd, SO_SNDBUFFORCE, SO_SNDBUF, buffer_.size() + kPlentyBytes);
   if (messages_.size() > kPlentyMessages) {
@@ -146,6 +147,7 @@ Result<std::vector<Transaction::Refusal>> Transaction::CommitOnce(netlink::Socke
   const auto span = static_cast<std::uint32_t>(messages_.size() + 2);
   const std::uint32_t first = next_sequence.fetch_add(span, std::memory_order_relaxed);
   if (auto sent = Send(fd, first); !sent) return std::unexpected(sent.error());
+  may_be_taken_ = true;
   return Collect(fd, first);
 }
 
@@ -220,6 +222,7 @@ Result<std::vector<Transaction::Refusal>> Transaction::Collect(int fd, std::uint
     return refusals;
   }
   if (whole) {
+    may_be_taken_ = false;
     whole->syscall = "nft.commit";
     if (whole->code == EOPNOTSUPP && whole->detail.empty()) whole->detail = "this kernel has no nf_tables";
     return std::unexpected(std::move(*whole));

@@ -27,6 +27,8 @@ class Transaction {
   // out for good and the rest is sent again. Fails itself when nothing is known about single verbs: the batch is too long for
   // the socket (EMSGSIZE), the commit as a whole was refused, or the socket failed.
   [[nodiscard]] Result<std::vector<netlink::Failure>> Commit(netlink::Socket &socket);
+  // After a Commit() that failed itself: it was sent and not heard of again.
+  [[nodiscard]] bool MayBeTaken() const noexcept { return may_be_taken_; }
 
  private:
   struct Message {
@@ -52,6 +54,7 @@ class Transaction {
   std::unique_ptr<std::byte[]> room_;  // kMessageRoom bytes, where a message is built before it is appended and answers are received
   std::vector<Message> messages_;
   std::uint32_t serial_ = 0;
+  bool may_be_taken_ = false;
 };
 
 }  // namespace netmode::nft

@@ -68,7 +68,8 @@ void Runner::LetGo() {
 }
 
 Result<Runner::HeldLock> Runner::Acquire(const state::Lock &lock, bool keep) {
-  auto folder = state::Acquire(lock, &cancelled_, keep ? session_.TakeFolder(lock.path) : UniqueFd());
+  const auto given_up = [this] { return cancelled_.load(std::memory_order_relaxed) || session_.Leaving(); };
+  auto folder = state::Acquire(lock, given_up, keep ? session_.TakeFolder(lock.path) : UniqueFd());
   if (!folder) return std::unexpected(std::move(folder.error()));
   return HeldLock{.folder = std::move(*folder), .path = keep ? lock.path : std::string()};
 }
@@ -289,7 +290,8 @@ void Runner::FlushRtnl() {
   for (const auto &[step, error] : *failures) {
     const Op &op = *op_of(step);
     if (rtnl::MeansMissing(error.code) && (undoing_ || MissingOk(std::get<RtnlVerb>(op.verb)))) continue;
-    if (!undoing_) done_[step] = false;
+    // A link that was made and refuses what it was to be given is there.
+    if (!undoing_) done_[step] = std::holds_alternative<std::uint32_t>(report_.outputs[step]);
     Fail(step, op.name, error);
   }
   if (undoing_ || report_.failure) return;
@@ -351,8 +353,7 @@ void Runner::FlushNft() {
   if (undoing_ && queued.size() > 1) return UndoOneByOne(queued);
   if (!failures) {
     Fail(queued.front().step, queued.front().op->name, failures.error());
-    // Sent and not heard of again: it may have been taken.
-    if (socket && !undoing_) {
+    if (transaction.MayBeTaken() && !undoing_) {
       for (const auto &[step, op] : queued) done_[step] = true;
     }
     return;

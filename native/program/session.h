@@ -2,6 +2,7 @@
 // ahead of the plan that will name it.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -27,6 +28,10 @@ class Session {
   [[nodiscard]] int Home() const noexcept { return home_.Get(); }
   // Ready when nobody has the session any more, and all that it kept is closed.
   [[nodiscard]] std::shared_future<void> Gone() { return end_.gone.get_future().share(); }
+
+  // Nobody waits for what its plans do any more: those that wait for somebody else's lock give up.
+  void Leave() noexcept { leaving_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool Leaving() const noexcept { return leaving_.load(std::memory_order_relaxed); }
 
   // Takes a kept socket of the protocol, if there is one. Give it, or one that was opened in the host namespace, back after use.
   [[nodiscard]] std::optional<netlink::Socket> Take(int protocol);
@@ -76,6 +81,7 @@ class Session {
 
   End end_;
   UniqueFd home_;
+  std::atomic<bool> leaving_ = false;
   std::mutex mutex_;
   std::vector<KeptSocket> kept_;
   std::multimap<std::string, UniqueFd> folders_;

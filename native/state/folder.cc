@@ -117,6 +117,7 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
   const UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kFileMode));
   if (!file.Valid()) return FailErrno("open", path);
   if (auto written = WriteAll(file.Get(), text, path); !written) return written;
+  if (fchmod(file.Get(), kFileMode) != 0) return FailErrno("fchmod", path);
   if (ftruncate(file.Get(), static_cast<off_t>(text.size())) != 0) return FailErrno("ftruncate", path);
   return {};
 }
@@ -147,7 +148,7 @@ constexpr std::chrono::microseconds kLongestPause{3'200};
 
 }  // namespace
 
-Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled, UniqueFd kept) {
+Result<UniqueFd> Acquire(const Lock &lock, const std::function<bool()> &given_up, UniqueFd kept) {
   const bool is_kept = kept.Valid();
   UniqueFd folder = is_kept ? std::move(kept) : UniqueFd(open(lock.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.Valid()) return FailErrno("open", lock.path);
@@ -156,7 +157,7 @@ Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled, U
   for (std::chrono::microseconds pause = kShortestPause; flock(folder.Get(), operation) != 0; pause = std::min(2 * pause, kLongestPause)) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK || lock.immediate) return FailErrno("flock", lock.path);
-    if (cancelled != nullptr && cancelled->load(std::memory_order_relaxed)) return Fail(ECANCELED, "flock", lock.path);
+    if (given_up && given_up()) return Fail(ECANCELED, "flock", lock.path);
     std::this_thread::sleep_for(pause);
   }
   // The path must still name what is locked. An inode number cannot come back while the descriptor holds it.
@@ -167,7 +168,7 @@ Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled, U
   if (locked.st_dev == named.st_dev && locked.st_ino == named.st_ino) return folder;
   if (!is_kept) return Fail(ENOENT, "flock", lock.path + ": made anew meanwhile");
   Drop(std::move(folder));
-  return Acquire(lock, cancelled);
+  return Acquire(lock, given_up);
 }
 
 UniqueFd Drop(UniqueFd lock) noexcept {

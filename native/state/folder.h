@@ -2,8 +2,8 @@
 // Everything here is a path and a few system calls; nothing is cached.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -76,8 +76,8 @@ struct Release {
 // `kept`: a descriptor of the folder that an earlier lock has left, if there is one; where something else has the path by now, it is
 // opened anew. Fails with ENOENT when the folder went away while waiting, also when another was made under its name meanwhile: what the
 // caller knew of the old one does not hold for the new one. Never take one lock twice in a plan: flock belongs to the
-// descriptor, so that the second waits for the first for ever. ECANCELED soon after `cancelled` has become true while waiting.
-[[nodiscard]] Result<UniqueFd> Acquire(const Lock &lock, const std::atomic<bool> *cancelled = nullptr, UniqueFd kept = {});
+// descriptor, so that the second waits for the first for ever. ECANCELED soon after `given_up` has become true while waiting.
+[[nodiscard]] Result<UniqueFd> Acquire(const Lock &lock, const std::function<bool()> &given_up = {}, UniqueFd kept = {});
 
 // Gives a lock back, and answers the descriptor, or none where the lock would stay with it: then it has been closed. Closing the descriptor
 // would do, were it not for a child_process.spawn at this moment: the process that it forks has a copy of the descriptor until it executes

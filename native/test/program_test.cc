@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <net/if.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -227,6 +228,67 @@ TEST_CASE("whoever looks out for a job takes it, also one that comes late, and i
   pool.Expect();  // and the end comes first
 }
 
+// From now on a system call of the calling thread fails.
+void Forbid(unsigned number, int errnum) {
+  std::array<sock_filter, 4> code{
+      {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(errnum)), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)}};
+  const sock_fprog filter{.len = code.size(), .filter = code.data()};
+  REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+  REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+}
+
+TEST_CASE("who waits for a lock gives up when its session is left, and has done nothing") {
+  const test::PrivateWorld world;
+  REQUIRE(mkdir(kFolder.c_str(), 0700) == 0);
+  const auto held = state::Acquire({.path = kFolder});
+  REQUIRE(held);
+  const auto session = OpenSession();
+  auto job = std::make_shared<Job>();
+  job->id = 1;
+  job->session = session;
+  job->steps.push_back({.apply = {.name = "lock", .verb = Immediate{state::Lock{.path = kFolder}}}, .undo = std::nullopt});
+  job->steps.push_back({.apply = RemoveFolder(kFolder), .undo = std::nullopt});
+  {
+    Pool pool(1, [] {});
+    REQUIRE(pool.Submit(job));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    session->Leave();
+  }
+  REQUIRE(job->report.failure);
+  CHECK(job->report.failure->error.code == ECANCELED);
+  CHECK(Exists(kFolder));
+}
+
+TEST_CASE("a link that refuses what it is to be given behind its making is taken back") {
+  const test::PrivateWorld world;
+  const auto session = OpenSession();
+  rtnl::LinkAdd add;
+  add.name = "d0";
+  add.kind = rtnl::LinkKind::kBridge;
+  add.alias = std::string(300, 'x');
+  const Report report = Run(*session, {{.apply = {.name = "link.add", .verb = RtnlVerb{add}}, .undo = DeleteLink("d0")}});
+  REQUIRE(report.failure);
+  CHECK(report.undo.empty());
+  CHECK(if_nametoindex("d0") == 0);
+}
+
+TEST_CASE("a transaction that could not be sent has made nothing, and nothing is taken back of it") {
+  const test::PrivateWorld world;
+  const auto session = OpenSession();
+  const auto table = [](nft::Action action) { return NftVerb{nft::TableVerb{.action = action, .table = "there"}}; };
+  const Step step{.apply = {.name = "nft.table.add", .verb = table(nft::Action::kAdd)},
+                  .undo = Op{.name = "nft.table.delete", .verb = table(nft::Action::kDelete)}};
+  REQUIRE_FALSE(Run(*session, {step}).failure);
+  std::thread([&] {
+    Forbid(SYS_sendmsg, EMSGSIZE);
+    const Report report = Run(*session, {step});
+    REQUIRE(report.failure);
+    CHECK(report.failure->error.code == EMSGSIZE);
+    CHECK(report.undo.empty());
+  }).join();
+}
+
 Report Create(Session &session, const std::string &name) {
   return Run(session, {{.apply = {.name = "netns.create", .verb = Immediate{netns::NetnsCreate{.name = name, .slot = "new"}}},
                         .undo = std::nullopt}});
@@ -242,16 +304,6 @@ constexpr char kKey[] = "net/core/somaxconn";
 
 Op Set(const std::string &value) {
   return {.name = "sysctl.set", .verb = Immediate{netns::SysctlSet{.ns = {}, .key = kKey, .value = value}}};
-}
-
-// From now on the calling thread can make no namespace.
-void ForbidUnshare() {
-  std::array<sock_filter, 4> code{{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-                                   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_unshare, 0, 1),
-                                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSPC), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)}};
-  const sock_fprog filter{.len = code.size(), .filter = code.data()};
-  REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-  REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
 }
 
 TEST_CASE("a plan works at home wherever the last one has left the thread") {
@@ -271,7 +323,7 @@ TEST_CASE("a plan works at home wherever the last one has left the thread") {
   std::thread([&] {
     REQUIRE(unshare(CLONE_NEWNET) == 0);
     const auto elsewhere = netns::OpenCurrent();
-    ForbidUnshare();
+    Forbid(SYS_unshare, ENOSPC);
     const Op create{.name = "netns.create", .verb = Immediate{netns::NetnsCreate{.name = {}, .slot = "new"}}};
     const Report report = Run(*session, {{.apply = MakeFolder(kFolder), .undo = Set("78")}, {.apply = create, .undo = std::nullopt}});
     CHECK(report.failure->error.code == ENOSPC);

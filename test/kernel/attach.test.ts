@@ -1,11 +1,13 @@
 /** Live sandboxes attached to further networks and detached again: routes, published ports, files, failures, crashes, crowds. */
 import { once } from 'node:events'
+import { rm } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, expect } from 'vitest'
 import type { Host, Sandbox } from '../../lib/index.js'
+import { stepsOf } from '../../lib/plan/mechanism.js'
 import type { Op, Plan } from '../../lib/plan/op.js'
 import { type Between, changes, open, openBetween } from '../setup/between.js'
-import { freshHost, type PrivateHost, PrivateNamespace } from '../setup/namespace.js'
+import { freshHost, type PrivateHost, PrivateNamespace, run } from '../setup/namespace.js'
 import { ask, askUdp, at, families, Peer } from '../setup/peers.js'
 import { requires } from '../setup/privilege.js'
 import { stateTree } from '../setup/state-tree.js'
@@ -414,6 +416,55 @@ describe('a process that dies in the middle', () => {
     await other.close()
   })
 
+  /** The plan of the detach has been carried out, what ends it has not. */
+  async function halfDetached(network: string): Promise<void> {
+    await moves.attach()
+    let begun = false
+    between.change = plan => {
+      if (!changes(plan)) return plan
+      const kept = begun ? [] : plan
+      begun = true
+      return kept
+    }
+    await web.detach(network)
+    between.change = plan => plan
+  }
+
+  test.each(['lan', 'back'])('detaching it from %s: when it is removed then, nothing of its ports is left', async network => {
+    await halfDetached(network)
+    await using other = await open(machine, { repair: false })
+    expect(await other.sandboxes.remove('web')).toBe(true)
+    for (const set of ['publish4_any', 'publish6_any', 'exposed4', 'exposed6'])
+      expect(
+        (await machine.dump()).ruleset.filter(
+          one => JSON.stringify(one).includes(`"name":"${set}"`) && JSON.stringify(one).includes('elem'),
+        ),
+      ).toEqual([])
+    expect(await other.recover()).toEqual({ rolledBack: [], repaired: [], damaged: [] })
+  })
+
+  test('detaching it from one network, and somebody deletes the link to the other: the next opening has both right', async () => {
+    await halfDetached('lan')
+    await host.close()
+    await inside.ip('link', 'delete', 'eth1')
+    ;({ host, between } = await openBetween(machine))
+    web = (await host.sandboxes.get('web')) as Sandbox
+    expect(web.endpoints.map(({ network }) => network)).toEqual(['back'])
+    expect(await defaultRoutes(4)).toEqual(['eth1 via 10.8.0.1'])
+  })
+
+  test('and that can not be put right keeps nobody from the host', async () => {
+    await halfDetached('lan')
+    await host.close()
+    await run('umount', ['/run/netns/web'])
+    const warned = once(process, 'warning')
+    ;({ host, between } = await openBetween(machine))
+    expect((await warned)[0]).toMatchObject({ name: 'NetmodeWarning', message: expect.stringContaining('Sandbox web') })
+    await host.sandboxes.create({ name: 'other', network: 'lan' })
+    expect(await host.sandboxes.remove('web')).toBe(true)
+    await rm('/run/netns/web', { force: true })
+  })
+
   test('what others have taken since is not touched by the healing', async () => {
     const other = await open(machine)
     const rival = await other.sandboxes.create({ name: 'rival', network: 'back' })
@@ -449,6 +500,43 @@ describe('a process that dies in the middle', () => {
 })
 
 describe('several at work on one sandbox', () => {
+  test('a host that is closed in the middle of a detach ends it first', async () => {
+    await moves.attach()
+    const { host: other, between: trips } = await openBetween(machine)
+    const same = (await other.sandboxes.get('web')) as Sandbox
+    let closing: Promise<void> | undefined
+    const { run: carryOut } = trips
+    trips.run = async (plan, signal) => {
+      const outputs = await carryOut(plan, signal)
+      if (changes(stepsOf(plan))) closing ??= other.close()
+      return outputs
+    }
+    expect(await same.detach('back')).toBe(true)
+    await closing
+    expect(Object.keys(await stateTree(machine.stateDir)).filter(path => path.includes('changes/'))).toEqual([])
+    expect(await host.networks.remove('back')).toBe(true)
+  })
+
+  test('who calls off a change that somebody else was faster with hears of that, not of the record', async () => {
+    await using other = await open(machine)
+    await (await other.sandboxes.get('web'))?.publish('9001:91')
+    const controller = new AbortController()
+    const reason = new Error('not any more')
+    const { run: carryOut } = between
+    between.run = (plan, signal) => {
+      const carriedOut = carryOut(plan, signal)
+      if (changes(stepsOf(plan))) {
+        // Nobody hears of an answer meanwhile.
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
+        controller.abort(reason)
+      }
+      return carriedOut
+    }
+    await expect(web.publish('9002:92', { signal: controller.signal })).rejects.toBe(reason)
+    between.run = carryOut
+    expect((await web.publish('9002:92'))[0]?.hostPort).toBe(9002)
+  })
+
   test('all succeed, and nothing is lost', async () => {
     const others = await Promise.all(Array.from({ length: 8 }, () => open(machine)))
     const same = await Promise.all(others.map(async one => (await one.sandboxes.get('web')) as Sandbox))

@@ -188,6 +188,18 @@ describe('close', () => {
     expect(await world()).toEqual(before)
   })
 
+  test('leaves what another one has made under the name of an ephemeral one, and so does its handle', async () => {
+    const [host, other] = [await open(machine), await open(machine)]
+    const first = await host.sandboxes.create({ name: 'job', network: 'none', ephemeral: true })
+    await other.sandboxes.remove('job')
+    const { id } = await other.sandboxes.create({ name: 'job', network: 'none' })
+    expect(await first.remove()).toBe(false)
+    await host.close()
+    expect((await other.sandboxes.get('job'))?.id).toBe(id)
+    expect(await other.sandboxes.remove('job')).toBe(true)
+    await other.close()
+  })
+
   test('a sandbox and a host are gone at the end of their blocks', async () => {
     const before = await emptyWorld()
     {

@@ -284,6 +284,20 @@ describe('a pool', () => {
   })
 })
 
+test('a host that is closed while a pool fills leaves nothing of it', async () => {
+  const before = await world()
+  const { host: other, between: trips } = await openBetween(machine)
+  let closing: Promise<void> | undefined
+  const { run } = trips
+  trips.run = (plan, signal) => {
+    if (stepsOf(plan).some(({ apply }) => apply.op === 'netns.keep')) closing ??= other.close()
+    return run(plan, signal)
+  }
+  await expect(other.sandboxes.pool({ size: 8, network: 'lan' })).rejects.toMatchObject({ code: 'ERR_NETMODE_CLOSED' })
+  await closing
+  expect(await world()).toEqual(before)
+})
+
 describe('a process with a pool', () => {
   async function start(where: 'main' | 'worker' = 'main'): Promise<Program> {
     const program = programs.start('pool', machine.netns, machine.stateDir, where)
