@@ -76,6 +76,8 @@ export interface NativeSession {
   cancelOrder(): void
   /** A plan will come in a moment: a native thread looks out for it. */
   expect(): void
+  /** The descriptor that a `socket.open` has answered is the caller's from now on; false: it was closed with the session. */
+  adopt(fd: number): boolean
   /** `done` is called when its plans have ended, with what they do behind their answer, and nothing of it is open any more. */
   close(done: () => void): void
 }

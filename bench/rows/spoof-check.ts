@@ -21,6 +21,7 @@ function only(isWanted: (step: Step) => boolean): (real: Mechanism) => Mechanism
       return plan.map(step => (isWanted(step) ? outputs.shift() : undefined)) as readonly Output[]
     },
     order: like => real.order(like),
+    socket: (plan, signal) => real.socket(plan, signal),
     expect: () => real.expect(),
     watch: (wish, onEvents) => real.watch(wish, onEvents),
     close: () => real.close(),

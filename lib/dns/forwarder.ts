@@ -137,8 +137,7 @@ export class Forwarder {
     return { signal: limit.signal, end }
   }
 
-  async #open(request: { readonly family: 4 | 6; readonly type: 'stream' | 'datagram'; readonly port?: number }): Promise<number> {
-    const [fd] = await this.#mechanism.run([{ apply: { op: 'socket.open', ...request } }])
-    return fd as number
+  #open(request: { readonly family: 4 | 6; readonly type: 'stream' | 'datagram'; readonly port?: number }): Promise<number> {
+    return this.#mechanism.socket([{ apply: { op: 'socket.open', ...request } }])
   }
 }

@@ -71,9 +71,9 @@ export class NetworkServer {
     const open = (type: 'stream' | 'datagram'): Plan => [
       { apply: { op: 'socket.open', type, ...at, ...(type === 'stream' && { backlog: 128 }) } },
     ]
-    const [udp] = await mechanism.run(open('datagram'))
-    const [tcp] = await mechanism.run(open('stream')).catch(error => {
-      closeSync(udp as number)
+    const udp = await mechanism.socket(open('datagram'))
+    const tcp = await mechanism.socket(open('stream')).catch(error => {
+      closeSync(udp)
       throw error
     })
     const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
@@ -85,8 +85,8 @@ export class NetworkServer {
     server.on('error', () => {})
     this.#servers.push(server)
     const listening = Promise.all([once(socket, 'listening'), once(server, 'listening')])
-    socket.bind({ fd: udp as number })
-    server.listen({ fd: tcp as number })
+    socket.bind({ fd: udp })
+    server.listen({ fd: tcp })
     await listening
     socket.unref()
     server.unref()

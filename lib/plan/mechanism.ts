@@ -118,6 +118,8 @@ export interface Mechanism {
    * @throws PlanFailure after everything was taken back, `signal.reason` after an abort
    */
   run(plan: Plan | WrittenPlan, signal?: AbortSignal): Promise<readonly Output[]>
+  /** Runs a plan whose last step is a `socket.open`; answers the descriptor, which is the caller's to close. @throws as `run`, CLOSED */
+  socket(plan: Plan, signal?: AbortSignal): Promise<number>
   /**
    * Has a namespace made for a plan that is still being drawn up, to be named by its `netns.create`. It is nothing yet: without a plan
    * that comes for it nobody ever sees it. Answers what says that none will come.
@@ -162,6 +164,12 @@ export class KernelMechanism implements Mechanism {
     } finally {
       this.#underWay.delete(trip)
     }
+  }
+
+  async socket(plan: Plan, signal?: AbortSignal): Promise<number> {
+    const fd = (await this.run(plan, signal)).at(-1) as number
+    if (!this.#session.adopt(fd)) throw fail('CLOSED', 'This host has been closed')
+    return fd
   }
 
   watch(wish: WatchWish, onEvents: () => void): Watch {

@@ -249,7 +249,7 @@ export interface NetnsIdentify {
   readonly ns?: Slot
 }
 
-/** Makes a socket in a namespace and answers its descriptor, which is the caller's from then on. With `port` it is bound, with `backlog` it listens. */
+/** Makes a socket in a namespace and answers its descriptor, which is kept until `Mechanism.socket` has it. With `port` it is bound, with `backlog` it listens. */
 export interface SocketOpen {
   readonly op: 'socket.open'
   readonly ns?: Slot

@@ -143,12 +143,12 @@ export class Sockets {
 
   async #open(request: Omit<SocketOpen, 'op' | 'ns'>, signal?: AbortSignal): Promise<number> {
     try {
-      const [, fd] = await this.#mechanism.run(
+      const fd = await this.#mechanism.socket(
         [{ apply: open(slot, this.#netns) }, { apply: { op: 'socket.open', ns: slot, ...request } }],
         signal,
       )
-      if (!this.#gone) return fd as number
-      closeSync(fd as number)
+      if (!this.#gone) return fd
+      closeSync(fd)
       throw gone()
     } catch (error) {
       throw translate(error, signal)

@@ -26,6 +26,7 @@ Napi::Function SessionObject::Define(Napi::Env env) {
                          InstanceMethod<&SessionObject::Order>("order"),
                          InstanceMethod<&SessionObject::Expect>("expect"),
                          InstanceMethod<&SessionObject::CancelOrder>("cancelOrder"),
+                         InstanceMethod<&SessionObject::Adopt>("adopt"),
                          InstanceMethod<&SessionObject::Close>("close"),
                      });
 }
@@ -99,6 +100,10 @@ void SessionObject::Expect(const Napi::CallbackInfo &info) {
 
 void SessionObject::CancelOrder(const Napi::CallbackInfo &) {
   if (session_ != nullptr) session_->CancelOrder();
+}
+
+Napi::Value SessionObject::Adopt(const Napi::CallbackInfo &info) {
+  return Napi::Boolean::New(info.Env(), session_ != nullptr && session_->Adopt(info[0].As<Napi::Number>().Int32Value()));
 }
 
 void SessionObject::Close(const Napi::CallbackInfo &info) {

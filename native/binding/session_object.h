@@ -32,6 +32,8 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   void Expect(const Napi::CallbackInfo &info);
   // cancelOrder(): no plan will come for it.
   void CancelOrder(const Napi::CallbackInfo &info);
+  // adopt(fd): boolean. What a socket.open has answered is the caller's from now on; false: the session has been closed, and it with it.
+  Napi::Value Adopt(const Napi::CallbackInfo &info);
   // close(done): plans under way finish, with what they do behind their answer; `done` is called when nothing is left open.
   void Close(const Napi::CallbackInfo &info);
 

@@ -151,7 +151,7 @@ Result<Output> Runner::Do(const SocketOpen &op) {
   if (auto entered = Enter(op.ns); !entered) return std::unexpected(entered.error());
   auto socket = netns::OpenSocket(op.request);
   if (!socket) return std::unexpected(socket.error());
-  return Output{static_cast<std::uint32_t>(socket->Release())};
+  return Output{static_cast<std::uint32_t>(session_.HandOut(*std::move(socket)))};
 }
 
 Result<Output> Runner::Do(const Survey &op) {

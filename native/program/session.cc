@@ -40,6 +40,19 @@ void Session::GiveBackFolder(const std::string &path, UniqueFd folder) {
   if (folders_.count(path) < kMostKept) folders_.emplace(path, std::move(folder));
 }
 
+int Session::HandOut(UniqueFd fd) {
+  const std::lock_guard lock(mutex_);
+  const int number = fd.Get();
+  handed_out_.emplace(number, std::move(fd));
+  return number;
+}
+
+bool Session::Adopt(int fd) {
+  const std::lock_guard lock(mutex_);
+  auto kept = handed_out_.extract(fd);
+  return !kept.empty() && kept.mapped().Release() == fd;
+}
+
 Result<std::optional<std::uint32_t>> Session::NextNumber(netlink::Socket &rtnl) {
   std::unique_lock lock(mutex_);
   if (!number_) {

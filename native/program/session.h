@@ -41,6 +41,11 @@ class Session {
   [[nodiscard]] UniqueFd TakeFolder(const std::string &path);
   void GiveBackFolder(const std::string &path, UniqueFd folder);
 
+  // Keeps a descriptor that somebody is to have until Adopt(): whoever was told of it may be gone before he does anything with it.
+  [[nodiscard]] int HandOut(UniqueFd fd);
+  // It is the caller's from now on; false: it is not kept here.
+  [[nodiscard]] bool Adopt(int fd);
+
   // A number for a namespace that was made, lower than those that others of ours have (rtnl/nsid.h), if there is one. `rtnl`: a socket of
   // the host's.
   [[nodiscard]] Result<std::optional<std::uint32_t>> NextNumber(netlink::Socket &rtnl);
@@ -84,6 +89,7 @@ class Session {
   std::atomic<bool> leaving_ = false;
   std::mutex mutex_;
   std::vector<KeptSocket> kept_;
+  std::map<int, UniqueFd> handed_out_;
   std::multimap<std::string, UniqueFd> folders_;
   std::optional<std::uint32_t> number_;  // the lowest that was given
   Reserve reserve_;

@@ -289,6 +289,24 @@ TEST_CASE("a transaction that could not be sent has made nothing, and nothing is
   }).join();
 }
 
+TEST_CASE("a descriptor that nobody has taken over goes with its session") {
+  const test::PrivateWorld world;
+  const Step open{.apply = {.name = "socket.open", .verb = Immediate{SocketOpen{}}}, .undo = std::nullopt};
+  struct stat found;
+  for (const bool adopted : {false, true}) {
+    auto session = OpenSession();
+    const Report report = Run(*session, {open});
+    REQUIRE_FALSE(report.failure);
+    const int fd = static_cast<int>(std::get<std::uint32_t>(report.outputs.front()));
+    CHECK_FALSE(session->Adopt(fd + 1));
+    if (adopted) CHECK(session->Adopt(fd));
+    CHECK(fstat(fd, &found) == 0);
+    session.reset();
+    CHECK((fstat(fd, &found) == 0) == adopted);
+    if (adopted) close(fd);
+  }
+}
+
 Report Create(Session &session, const std::string &name) {
   return Run(session, {{.apply = {.name = "netns.create", .verb = Immediate{netns::NetnsCreate{.name = name, .slot = "new"}}},
                         .undo = std::nullopt}});

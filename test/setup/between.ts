@@ -40,6 +40,11 @@ export class Between implements Mechanism {
     })
   }
 
+  socket: Mechanism['socket'] = (plan, signal) => {
+    this.plans.push(plan)
+    return this.#real.socket(this.change(plan), signal)
+  }
+
   order: Mechanism['order'] = like => this.#real.order(like)
 
   expect: Mechanism['expect'] = () => this.#real.expect()
