@@ -305,7 +305,7 @@ export interface Sandbox {
   detach(network: string, op?: Op): Promise<boolean>
   /** In Docker's JSON shape. */
   inspect(op?: Op): Promise<SandboxInfo>
-  /** Removes links, addresses, rules and, if netmode made it, the namespace. false: was not there. Destroys every socket that listen/dial/udp handed out. */
+  /** Removes links, addresses, rules and, if netmode made it, the namespace. false: was not there, whoever has its name by now. Destroys every socket that listen/dial/udp handed out. */
   remove(op?: Op): Promise<boolean>
   /** As `child_process.spawn`, inside the sandbox. */
   spawn(command: string, args?: readonly string[], options?: SpawnInOptions): ChildProcess
