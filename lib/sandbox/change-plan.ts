@@ -9,7 +9,7 @@ import { expectRecord } from '../state/expectation.js'
 import type { Layout } from '../state/layout.js'
 import { lockRoot } from '../state/lock.js'
 import { type EndpointRecord, format, type PortRecord, type SandboxRecord } from '../state/records.js'
-import { shelve, unshelve, withoutPorts } from '../state/shelf.js'
+import { shelve, unshelve, unshelvePending, withoutPorts } from '../state/shelf.js'
 import { changedFileSteps } from './files.js'
 import { addressOf, gatewayEndpoint } from './gateway.js'
 import { openNamespace, slot } from './modes/mode.js'
@@ -45,7 +45,8 @@ export interface Change {
 
 /** The sandbox as it is when the plan of such a change has been run, but for the end: only `healPlan` goes on from there. */
 export function begun({ layout }: Ground, { before, after }: Change): SandboxRecord {
-  return between(before, after, format(shelve(layout, after).record))
+  const { record } = shelve(layout, after)
+  return between(before, record, format(record))
 }
 
 /** Does a change need `healPlan` after its own plan? */
@@ -167,6 +168,7 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
     { apply: { op: 'file.write', path: layout.sandboxRecord(name), text: format(healed), how: 'replace' } },
     { apply: { op: 'file.remove', path: layout.sandboxInChange(name) } },
     ...unshelve(layout, record, healed),
+    ...unshelvePending(layout, record, pending.before),
   ]
 }
 

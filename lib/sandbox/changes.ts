@@ -50,6 +50,7 @@ export class Changes {
   /** Of the files of those records that were written here. */
   readonly #versions = new WeakMap<SandboxRecord, string>()
   readonly #underWay = new UnderWay()
+  #closed = false
 
   constructor(context: Context, store: Store, networks: Networks, ground: Ground, ports: PortChooser) {
     this.#context = context
@@ -207,8 +208,9 @@ export class Changes {
     }
   }
 
-  /** Resolves when no change is under way. */
-  async ended(): Promise<void> {
+  /** Those that are under way end, and no other begins. */
+  async close(): Promise<void> {
+    this.#closed = true
     while (this.#underWay.size > 0) await this.#underWay.ended()
   }
 
@@ -230,6 +232,7 @@ export class Changes {
     signal?: AbortSignal,
   ): Promise<Changed<T>> {
     let current = await record
+    if (this.#closed) throw fail('CLOSED', 'This host has been closed')
     for (let attempt = 1; ; attempt++) {
       while (current.pending !== undefined) current = await this.#healed(current, signal)
       let drafted: Draft<T>

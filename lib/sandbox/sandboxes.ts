@@ -273,7 +273,7 @@ export class Sandboxes {
       await this.#creating.ended()
       await this.#removeAll([...this.#ephemeral.keys()], new Map(this.#ephemeral), {})
     }
-    await this.changes.ended()
+    await this.changes.close()
   }
 
   /** The current record. @throws NOT_FOUND */

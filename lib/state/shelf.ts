@@ -97,6 +97,14 @@ export function unshelve(layout: Layout, before: SandboxRecord, after: SandboxRe
   })
 }
 
+/** Takes away what a change has put on the shelf that broke off, once nobody speaks of it any more. */
+export function unshelvePending(layout: Layout, changing: SandboxRecord, before: SandboxRecord): readonly Step[] {
+  const first = 1 + lastShelfOf(before)
+  return Array.from({ length: 1 + lastShelfOf(changing) - first }, (_, i) => ({
+    apply: { op: 'file.remove', path: join(layout.sandbox(before.name), `ports-${first + i}.json`) },
+  }))
+}
+
 /**
  * The record at a path, with what is on its shelf. `damaged`: there is one, and it can't be read. Others may be changing it: what is not on
  * the shelf any more is not in the record by then either.
