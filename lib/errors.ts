@@ -199,9 +199,14 @@ export function fromKernel(failure: KernelFailure, options: { readonly code?: Sh
   return error
 }
 
-/** What to reject with: the signal's reason if the plan was called off (ECANCELED after an abort), else the kernel's error. */
+/** Was a plan called off? What has failed by itself before may be tried again, or be told of. */
+export function isCalledOff({ errno }: Pick<KernelFailure, 'errno'>, signal?: AbortSignal): signal is AbortSignal {
+  return signal?.aborted === true && errnoName(errno) === 'ECANCELED'
+}
+
+/** What to reject with: the signal's reason if the plan was called off, else the kernel's error. */
 export function rejection(failure: KernelFailure, signal?: AbortSignal, options?: Parameters<typeof fromKernel>[1]): unknown {
-  return signal?.aborted && errnoName(failure.errno) === 'ECANCELED' ? signal.reason : fromKernel(failure, options)
+  return isCalledOff(failure, signal) ? signal.reason : fromKernel(failure, options)
 }
 
 const codes: Readonly<Record<string, ShortCode>> = {

@@ -1,6 +1,6 @@
 /** Mechanism: hands plans to the addon and makes errors of what comes back. */
 import type { NamespaceRef } from '../contract.js'
-import { errnoName, fail, fromKernel, type KernelFailure } from '../errors.js'
+import { fail, fromKernel, isCalledOff, type KernelFailure } from '../errors.js'
 import { type JsonOf, type NativeSession, type NativeWatch, native, type Output, type Trouble, toJson, type WatchWish } from '../native.js'
 import type { NetnsCreate, Op, Plan } from './op.js'
 import { ownTurn } from './turns.js'
@@ -159,7 +159,7 @@ export class KernelMechanism implements Mechanism {
       if (report.failure === undefined) return report.outputs
       const { failure: trouble, undo = [] } = report
       const failure = new PlanFailure(stepsOf(plan), trouble, undo)
-      if (signal?.aborted && undo.length === 0 && errnoName(failure.errno) === 'ECANCELED') throw signal.reason
+      if (undo.length === 0 && isCalledOff(trouble, signal)) throw signal.reason
       throw failure
     } finally {
       this.#underWay.delete(trip)

@@ -1,5 +1,5 @@
 /** What a plan's failure means to the caller. */
-import { errnoName, fromKernel, type ShortCode } from '../errors.js'
+import { errnoName, fromKernel, rejection, type ShortCode } from '../errors.js'
 import { PlanFailure } from './mechanism.js'
 import type { LinkKind, Op } from './op.js'
 
@@ -65,11 +65,10 @@ function linkMeaning(op: Op, errno: string): Meaning | undefined {
 /** A PlanFailure as the error that the caller is promised; anything else as it is. */
 export function translate(error: unknown, signal?: AbortSignal): unknown {
   if (!(error instanceof PlanFailure)) return error
-  if (signal?.aborted && errnoName(error.errno) === 'ECANCELED') return signal.reason
   const errno = errnoName(error.errno)
   const meaning = meanings[error.op.op]?.[errno] ?? linkMeaning(error.op, errno)
   const { subject = '' } = error.failure
-  return fromKernel(error.failure, meaning && { code: meaning.code, message: meaning.message(subject, error.op) })
+  return rejection(error.failure, signal, meaning && { code: meaning.code, message: meaning.message(subject, error.op) })
 }
 
 /** Did a plan stop because a namespace is gone, or something else is in its place? After any other failure it may well be there. */

@@ -27,6 +27,7 @@ import {
   publishSteps,
   releaseLeases,
   releasePort,
+  unpublishSteps,
 } from './steps.js'
 
 /** What is to become of a live sandbox. */
@@ -132,6 +133,7 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
   const { pending, ...rest } = record
   if (pending === undefined) return []
   const leaving = record.endpoints.filter(({ networkId }) => pending.endpoints.includes(networkId))
+  const ours = record.endpoints.filter(endpoint => holds.endpoints.includes(endpoint) || !leaving.includes(endpoint))
   const redirects = record.redirects?.filter(one => !pending.redirects.includes(one))
   const { redirects: _, ...unredirected } = withoutPorts(rest, pending.ports)
   const { record: healed, steps: shelving } = shelve(layout, {
@@ -145,10 +147,7 @@ export function healPlan(ground: Ground, record: SandboxRecord, holds: Published
     { apply: { op: 'lock', path: layout.sandbox(name), mode: 'exclusive', ...options } },
     ...expectRecord(layout, record),
     // Where the ports led while both old and new endpoints were there, and where they led before: neither is to stay.
-    ...firewall.allowed([
-      ...[holds, { ...holds, endpoints: healed.endpoints }].flatMap(one => publishSteps(name, one).map(({ apply }) => ({ apply }))),
-      ...publishSteps(name, undefined, healed),
-    ]),
+    ...firewall.allowed([...unpublishSteps(name, { ...holds, endpoints: ours }), ...publishSteps(name, undefined, healed)]),
     ...forgetMoved(record, healed),
     ...forgetMoved({ ...record, endpoints: healed.endpoints }, healed),
     ...(leaving.length > 0

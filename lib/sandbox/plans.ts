@@ -31,6 +31,7 @@ import {
   publishSteps,
   releaseLeases,
   releasePort,
+  unpublishSteps,
 } from './steps.js'
 
 const modes: Readonly<Record<SandboxRecord['mode'], ModeSteps>> = { bridge, none, host, container }
@@ -173,9 +174,10 @@ export function removePlan(
       }),
     ),
     ...firewall.allowed(
-      records.flatMap(record =>
-        led(record, holds?.get(record.name)).flatMap(one => publishSteps(record.name, one).map(({ apply }) => ({ apply }))),
-      ),
+      records.flatMap(record => {
+        const held = holds?.get(record.name)
+        return held ? unpublishSteps(record.name, held) : publishSteps(record.name, record).map(({ apply }) => ({ apply }))
+      }),
     ),
     ...records.flatMap(({ ports }) => forgetFlows(ports)),
     ...records.flatMap(({ name, ports }) => ports.map(port => releasePort(layout, name, port))),
@@ -187,11 +189,6 @@ export function removePlan(
     ...records.flatMap(({ name, phase }): Step[] => (phase === 'ready' ? [] : [forgetChange(layout, name)])),
     ...records.map(({ name }): Step => ({ apply: { op: 'folder.remove', path: layout.sandbox(name) } })),
   ]
-}
-
-/** Where ports may lead. In the middle of a change it is any of the endpoints that take them, and none is to stay. */
-function led(record: SandboxRecord, holds: Published | undefined): readonly Published[] {
-  return holds === undefined ? [record] : holds.endpoints.map(endpoint => ({ ...holds, endpoints: [endpoint] }))
 }
 
 /** What a change that broke off has left, whose sandbox goes: until then whoever comes next has to see it. */

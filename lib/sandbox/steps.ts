@@ -116,6 +116,19 @@ export function publishSteps(name: string, before: Published = nothing, after: P
   return [...publishElements(name, mappings(before), mappings(after)), ...redirectElements(name, redirections(before), redirections(after))]
 }
 
+/**
+ * Takes them out of the ruleset wherever they may lead: in the middle of a change it is any of the endpoints but those on a LAN, which ports
+ * never lead to.
+ */
+export function unpublishSteps(name: string, published: Published): Step[] {
+  const { endpoints } = published
+  const onLan = endpoints.filter(({ lan }) => lan)
+  const led = endpoints.filter(({ lan }) => !lan).flatMap(one => mappings({ ...published, endpoints: [one, ...onLan] }))
+  const steps = [...publishElements(name, led, []), ...redirectElements(name, redirections(published), [])]
+  // A port is one element of a map, wherever it leads.
+  return [...new Map(steps.map(({ apply }) => [JSON.stringify(apply), { apply }])).values()]
+}
+
 /** Ports with the addresses that they lead to. */
 export function mappings({ endpoints, ports }: Published): PublishedMapping[] {
   return ports.flatMap(port => {

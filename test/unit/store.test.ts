@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Layout } from '../../lib/state/layout.js'
 import { format, formatDraft, type SandboxRecord } from '../../lib/state/records.js'
 import { Store } from '../../lib/state/store.js'
+import { sandbox } from '../setup/records.js'
 
 let layout: Layout
 let store: Store
@@ -28,23 +29,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(layout.root, { recursive: true }))
 
-function recordOf(name: string, phase: SandboxRecord['phase']): SandboxRecord {
-  return {
-    version: 1,
-    id: 'a'.repeat(64),
-    name,
-    phase,
-    mode: 'none',
-    netns: { path: `/run/netns/${name}`, owned: true },
-    endpoints: [],
-    ports: [],
-    hostname: name,
-    files: { dns: [], dnsSearch: [], dnsOptions: [], addHosts: [] },
-    expose: [],
-    labels: {},
-    created: '2026-01-01T00:00:00.000Z',
-  }
-}
+const recordOf = (name: string, phase: SandboxRecord['phase']) => sandbox(name, { phase, mode: 'none', endpoints: [] })
 
 function write(name: string, phase: SandboxRecord['phase']): void {
   mkdirSync(layout.sandbox(name))
